@@ -1,0 +1,69 @@
+# make run, make test: each sets up what it needs first. `make help` lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench histories screenshots lock clean system-packages
+
+PYTHON ?= python3
+PORT ?= 8000
+DATA ?= data
+FOLDER ?= $(CURDIR)
+export FOLDER DATA
+
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV_VERSION := 0.13.8
+UV_COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/installed ## Start the server and classify FOLDER (default: this one); PORT=8000, DATA=data
+	@exec $(BIN)/stepglass serve --port $(PORT) --data "$$DATA" --run codebase_classify --set "folder=$$FOLDER"
+
+test: check system-packages ## Set up and run every test
+	$(BIN)/python -m pytest -n 2
+
+check: .venv/installed-dev ## Lint, formatting, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed-dev system-packages ## Measure against floors and peers; takes minutes
+	$(BIN)/python -m pytest tests/bench --no-header -s
+
+histories: .venv/installed-dev ## Draw thousands of random histories; HISTORIES=2000
+	HISTORIES=$(or $(HISTORIES),2000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/web/test_same_numbers.py
+
+screenshots: .venv/installed-dev system-packages ## Take the pictures of the documentation again
+	$(BIN)/python -m tests.screenshots
+
+lock: .venv-lock/installed ## Pin the dependencies again; UPGRADE=1 takes the newest versions
+	$(UV_COMPILE) --group build -o constraints.txt pyproject.toml
+	$(UV_COMPILE) --group dev -c constraints.txt -o constraints-dev.txt pyproject.toml
+
+clean: ## Remove what these commands installed
+	rm -rf .venv .venv-lock
+
+system-packages: .venv/installed-dev
+	@sh .ci/system-packages
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stepglass needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python constraints.txt pyproject.toml
+	@echo "Installing Stepglass into .venv ..."
+	$(INSTALL) --require-hashes -r constraints.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed constraints-dev.txt
+	@echo "Installing the test tools into .venv ..."
+	$(INSTALL) --require-hashes -r constraints-dev.txt
+	@touch $@
+
+.venv-lock/installed: Makefile
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@

@@ -1,0 +1,40 @@
+"""The `stepglass` command. Each subcommand is a module of its own, loaded when it is asked for: a start costs less."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from app import __version__
+
+_COMMANDS = {
+    "serve": ("app.cli.serve", "serve"),
+    "run": ("app.cli.run", "run"),
+    "definitions": ("app.cli.definitions", "definitions"),
+    "check": ("app.cli.check", "check"),
+}
+
+
+class _LoadedWhenAsked(click.Group):
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.command(cls=_LoadedWhenAsked, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="stepglass")
+def cli() -> None:
+    """A job queue you can see through."""
+
+
+def main() -> Any:
+    """The console script."""
+    return cli(prog_name="stepglass")

@@ -1,0 +1,5 @@
+"""`python -m app.cli` is `stepglass`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,48 @@
+"""Options that several commands share, all of them settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from app.cli.refusals import refusals
+from app.settings import Settings, help_for
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SET_HELP = "A parameter of the definition; may be given several times."
+
+
+def setting(name: str, metavar: str) -> Callable[[F], F]:
+    """An option for a setting; what is not given is left to the environment."""
+    return click.option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=help_for(name))
+
+
+def read_settings(**options: str | None) -> Settings:
+    """The settings of this command line and the environment. Raises Refusal."""
+    with refusals():
+        return Settings.read(os.environ, options)
+
+
+def parameter_option(command: F) -> F:
+    """`--set name=value`, as often as needed."""
+    return click.option(
+        "--set",
+        "parameters",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=_pairs,
+        help="A parameter of the definition.",
+    )(command)
+
+
+def _pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not of the form name=value.")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,125 @@
+"""stepglass serve: the server in the foreground, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+import click
+import uvicorn
+
+from app.cli.log_setup import log_to_stderr
+from app.cli.options import parameter_option, read_settings, setting
+from app.cli.plans import plan_or_refuse
+from app.cli.refusals import Refusal, refusals
+from app.main import create_app, open_stepglass
+from app.queue.ownership import SERVER
+from app.queue.run_plan import RunPlan
+from app.queue.store.start import AlreadyRunning, start
+from app.settings import Settings
+from app.web.access import Access
+
+GRACEFUL_SHUTDOWN = 5
+"""Seconds that open requests get to end."""
+
+
+@click.command
+@setting("host", "ADDRESS")
+@setting("port", "N")
+@setting("data", "DIR")
+@setting("slots", "N")
+@setting("synchronous", "NORMAL|FULL")
+@setting("allowed_hosts", "NAME,...")
+@setting("definitions", "DIR")
+@click.option("--run", "definition", metavar="DEFINITION", help="A definition to start once the server is ready.")
+@parameter_option
+def serve(definition: str | None, parameters: dict[str, str], **options: str | None) -> None:
+    """Run the server: the page, the API, and the work."""
+    if parameters and not definition:
+        raise click.UsageError("--set is for the definition that --run names.")
+    log_to_stderr()
+    settings = read_settings(**options)
+    _exit_calmly_on_signals()
+    with refusals(), open_stepglass(settings, SERVER) as stepglass:
+        plan = plan_or_refuse(stepglass, definition, parameters) if definition else None
+        listener = _listen(settings)
+        url = _url(listener)
+        app = create_app(settings, stepglass)
+
+        async def ready() -> None:
+            stepglass.ownership.announce(url)
+            click.echo(f"Stepglass is at {url}/queue")
+            if plan:
+                await _begin(app.state.access, plan, url)
+
+        _Server(_config(app), ready).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            await self._ready()
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
+    )
+
+
+async def _begin(access: Access, plan: RunPlan, url: str) -> None:
+    try:
+        job_id = await access.writer(start, plan)
+        click.echo(f"{plan.definition} is job {job_id}: {url}/jobs/{job_id}")
+    except AlreadyRunning as running:
+        click.echo(f"{plan.definition} is still running from before: {url}/jobs/{running.manager_id}")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Takes the port before anything else begins. Raises Refusal."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise Refusal(
+            f"Port {settings.port} of {settings.host} cannot be used: {error.strerror}. Choose another one with "
+            f"--port or STEPGLASS_PORT (0 takes any free one), or stop the program that has it."
+        ) from error
+    listener.set_inheritable(False)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _exit_calmly_on_signals() -> None:
+    """Uvicorn stops gracefully on these signals, then raises them again: that is the moment to exit, with success."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)

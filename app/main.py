@@ -1,0 +1,194 @@
+"""The composition root: settings in, an ASGI app out. Here the rooms are put together, and nowhere else.
+
+`Stepglass` is what one process makes of a data directory: it owns it, and while it works, writes and runs. The server
+shows that on its pages; `stepglass run` does without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from litestar import Litestar
+from litestar.config.compression import CompressionConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+
+from app import __version__, steps
+from app.queue.database import Database
+from app.queue.ownership import Ownership, owning
+from app.queue.run_plan import RunPlan
+from app.queue.schema import bring_up_to_date
+from app.queue.snapshot import Snapshot
+from app.queue.step_monitor import StepMonitor
+from app.queue.writer import Writer
+from app.resources import definitions_dir
+from app.settings import Settings
+from app.web import errors, security
+from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable
+from app.web.api import api_router
+from app.web.api_events import JobEvents, events
+from app.web.health import health
+from app.web.live.hub import Live
+from app.web.schema_page import SchemaPage
+from app.web.site import handlers
+from app.web.templating import environment, template_config
+from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition, load_definition
+from app.work.problems import ProblemsError
+from app.work.registry import StepTypes
+from app.work.runner import Runner
+
+log = structlog.get_logger(__name__)
+
+LAST_WRITES = 10.0
+"""Seconds that giving back what was running may take when the server stops."""
+
+
+class DefinitionCatalog:
+    """The definitions of some folders, as the web finds and starts them."""
+
+    def __init__(self, step_types: StepTypes, *folders: Path) -> None:
+        self._step_types = step_types
+        self._definitions = Definitions(step_types, *folders)
+
+    def definitions(self) -> Sequence[DefinitionSummary]:
+        return [_summary(entry) for entry in self._definitions.all()]
+
+    def plan(self, definition: str, parameters: Mapping[str, Any]) -> RunPlan:
+        """`definition`: an id, or the absolute path of a `.toml` file. Raises NoSuchDefinition or NotStartable."""
+        try:
+            return self._startable(definition).resolve(parameters)
+        except UnknownDefinition as error:
+            raise NoSuchDefinition(str(error)) from error
+        except ProblemsError as error:
+            raise NotStartable(_by_key(error)) from error
+
+    def _startable(self, definition: str) -> Definition:
+        if definition.endswith(".toml") and Path(definition).is_absolute():
+            return load_definition(Path(definition), self._step_types)
+        found = self._definitions.get(definition)
+        if not found.enabled:
+            raise NotStartable({"enabled": f"{found.id} is disabled; set `enabled = true` in {found.path}"})
+        return found
+
+
+def _summary(entry: DefinitionEntry) -> DefinitionSummary:
+    problem = "\n".join(map(str, entry.problems))
+    found = entry.definition
+    if found is None:
+        return DefinitionSummary(entry.id, entry.id, "", (), enabled=False, problem=problem)
+    parameters = tuple((each.name, each.type, each.default, each.help) for each in found.parameters)
+    return DefinitionSummary(
+        found.id, found.name, found.description, found.tags, found.enabled, problem, parameters, found.text
+    )
+
+
+def _by_key(error: ProblemsError) -> dict[str, str]:
+    problems: dict[str, str] = {}
+    for problem in error.problems:
+        message = f"line {problem.line}: {problem.message}" if problem.line else problem.message
+        key = problem.key or "definition"
+        problems[key] = f"{problems[key]}; {message}" if key in problems else message
+    return problems
+
+
+class Stepglass:
+    """A data directory that is ours, with its database and definitions. Made by `open_stepglass`."""
+
+    def __init__(self, settings: Settings, ownership: Ownership, database: Database) -> None:
+        self._settings = settings
+        self._step_types = StepTypes.in_package(steps)
+        self.ownership = ownership
+        self.database = database
+        self.catalog = DefinitionCatalog(self._step_types, *settings.definitions, definitions_dir())
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[Access]:
+        """Writes and runs until the end of the block; then gives back what has not ended."""
+        monitor = StepMonitor()
+        with Snapshot.of(self.database) as snapshot:
+            monitor.revision = snapshot.revision
+        writer = Writer(self.database, monitor.hear)
+        access = Access(self.database, writer, monitor, self.catalog)
+        runner = Runner(self.database, writer, monitor, self._step_types, self._settings.slots)
+        try:
+            await runner.start()
+            yield access
+        finally:
+            await _stopped(runner, self._settings.grace)
+            await writer.close()
+            access.close()
+
+
+async def _stopped(runner: Runner, grace: float) -> None:
+    """A database that cannot be written must not keep the server from ending: the next one takes back what ran."""
+    try:
+        await asyncio.wait_for(runner.stop(grace), grace + LAST_WRITES)
+    except TimeoutError:
+        log.error("running work could not be given back; the next start will take it back", waited=grace + LAST_WRITES)
+
+
+@contextmanager
+def open_stepglass(settings: Settings, command: str) -> Iterator[Stepglass]:
+    """Owns the data directory, as `command`, until the end of the block. Raises DirectoryTrouble or DatabaseTrouble."""
+    with owning(settings.data, command) as ownership:
+        database = Database.in_directory(settings.data, settings.synchronous)
+        try:
+            bring_up_to_date(database)
+            yield Stepglass(settings, ownership, database)
+        finally:
+            database.close()
+
+
+def create_app(settings: Settings, stepglass: Stepglass | None = None) -> Litestar:
+    """The server as an ASGI app. It opens the data directory of `settings`, unless it is handed an open one."""
+    jinja = environment()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            ours = stepglass or stack.enter_context(open_stepglass(settings, "an ASGI server"))
+            access = await stack.enter_async_context(ours.working())
+            app.state.access = access
+            app.state.live = await stack.enter_async_context(Live(access, jinja).running())
+            app.state.job_events = await stack.enter_async_context(JobEvents(access.monitor).flowing())
+            _spare_the_garbage_collector()
+            yield
+
+    app = Litestar(
+        route_handlers=[*handlers(), api_router(), events, health],
+        lifespan=[lifespan],
+        dependencies={name: Provide(_from_state(name)) for name in ("access", "live", "job_events")},
+        exception_handlers=errors.exception_handlers(),
+        template_config=template_config(jinja),
+        compression_config=CompressionConfig("gzip", exclude=["^/api/events", "/stream$"]),
+        request_max_body_size=security.MAX_BODY,
+        openapi_config=OpenAPIConfig(
+            "Stepglass", __version__, path="/schema", render_plugins=[SchemaPage()], use_handler_docstrings=True
+        ),
+        logging_config=None,
+    )
+    security.guard(app, settings.allowed_hosts, settings.embedding_sites)
+    return app
+
+
+def _from_state(name: str) -> Callable[[State], Awaitable[Any]]:
+    """Handlers ask by name for what the lifespan has made."""
+
+    async def provide(state: State) -> Any:
+        return state[name]
+
+    return provide
+
+
+def _spare_the_garbage_collector() -> None:
+    """Going through everything that was loaded takes longer than a frame of the page, and finds nothing."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -1,0 +1,240 @@
+"""The audit: recounts every number from scratch and verifies every rule that the database should keep.
+
+Nothing here is used to show or to decide; it only finds out whether what is shown could be wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import Connection
+
+from app.queue.database import Database
+from app.queue.failure_pattern import pattern_of
+from app.queue.models import Level
+from app.queue.records import RunRecord, StepRecord
+from app.queue.run_plan import OnError, Tolerance
+from app.queue.run_reading import runs_by_id
+from app.queue.status import ACTIVE, FINAL, Status, StepState, manager_verdict, start_verdict
+from app.queue.store.counting import COUNTED
+from app.queue.store.failure_groups import OTHER
+from app.queue.tables import (
+    document,
+    failure_group,
+    log_counter,
+    log_entry,
+    manager_job,
+    minute_counter,
+    sequence,
+    step_counter,
+    step_job,
+    worker_job,
+)
+
+BATCH = 200
+
+
+def check(database: Database) -> list[str]:
+    """Every drift that is found, one sentence each; empty when the database is sound."""
+    with database.read() as connection:
+        return [drift for examine in _EXAMINATIONS for drift in examine(connection)]
+
+
+def _counters(connection: Connection) -> Iterator[str]:
+    """Each counter equals the number of work items that it counts."""
+    recount = select(worker_job.c.step_id, worker_job.c.status, func.count()).group_by(
+        worker_job.c.step_id, worker_job.c.status
+    )
+    counted = {(step_id, status): number for step_id, status, number in connection.execute(recount)}
+    kept = {(row.step_id, row.status): row.number for row in connection.execute(select(step_counter))}
+    for key in sorted(counted.keys() | kept.keys()):
+        there, said = counted.get(key, 0), kept.get(key, 0)
+        if there != said:
+            yield f"step {key[0]}: the counter says {said} {key[1]}, there are {there}"
+    steps = connection.execute(select(step_job.c.id)).scalars()
+    for step_id in steps:
+        if missing := [status.value for status in COUNTED if (step_id, status) not in kept]:
+            yield f"step {step_id}: no counter for {', '.join(missing)}"
+
+
+def _logs(connection: Connection) -> Iterator[str]:
+    """The lines of each step are numbered 1..N, and N is what the step says."""
+    lines = (
+        select(
+            log_entry.c.step_id,
+            func.count().label("number"),
+            func.min(log_entry.c.line).label("first"),
+            func.max(log_entry.c.line).label("last"),
+        )
+        .group_by(log_entry.c.step_id)
+        .subquery()
+    )
+    query = select(step_job.c.id, step_job.c.log_count, lines).outerjoin(lines, lines.c.step_id == step_job.c.id)
+    for row in connection.execute(query):
+        number, first, last = row.number or 0, row.first or 0, row.last or 0
+        if number != row.log_count:
+            yield f"step {row.id}: it says {row.log_count} log lines, there are {number}"
+        if number and (first, last) != (1, number):
+            yield f"step {row.id}: {number} log lines are numbered {first}..{last}"
+
+
+def _log_levels(connection: Connection) -> Iterator[str]:
+    """Each counter of lines equals the number of lines of that level."""
+    recount = select(log_entry.c.step_id, log_entry.c.level, func.count()).group_by(
+        log_entry.c.step_id, log_entry.c.level
+    )
+    counted = {(step_id, level): number for step_id, level, number in connection.execute(recount)}
+    kept = {(row.step_id, row.level): row.number for row in connection.execute(select(log_counter))}
+    for step_id in connection.execute(select(step_job.c.id)).scalars():
+        for level in Level:
+            there, said = counted.get((step_id, level), 0), kept.get((step_id, level))
+            if said is None:
+                yield f"step {step_id}: no counter for {level} lines"
+            elif there != said:
+                yield f"step {step_id}: the counter says {said} {level} lines, there are {there}"
+
+
+def _failure_groups(connection: Connection) -> Iterator[str]:
+    """Each group counts the failures that its step has of its pattern; failures beyond the last group are counted
+    together."""
+    failed = select(worker_job.c.step_id, worker_job.c.error).where(worker_job.c.status == Status.FAILED)
+    there = Counter((step_id, pattern_of(error or "")) for step_id, error in connection.execute(failed))
+    kept = {(row.step_id, row.pattern): row for row in connection.execute(select(failure_group))}
+    for step_id, pattern in sorted(there.keys() | {key for key in kept if key[1] != OTHER}):
+        said = kept[step_id, pattern].number if (step_id, pattern) in kept else 0
+        number = there[step_id, pattern]
+        if said > number or (said < number and (step_id, OTHER) not in kept):
+            yield f"step {step_id}: {said} failures are grouped as {pattern!r}, there are {number}"
+    of_step = Counter[int]()
+    for row in kept.values():
+        of_step[row.step_id] += row.number
+    for step_id, number in sorted(Counter(key[0] for key in there.elements()).items()):
+        if of_step[step_id] != number:
+            yield f"step {step_id}: its groups hold {of_step[step_id]} failures, there are {number}"
+
+
+def _minutes(connection: Connection) -> Iterator[str]:
+    """No minute has fewer endings than work items that ended in it (some may have been removed since)."""
+    kept = {(row.minute, row.status): row.number for row in connection.execute(select(minute_counter))}
+    if not kept:
+        return
+    first = min(minute for minute, _ in kept) * 60
+    ended = select(worker_job.c.finished_at, worker_job.c.status).where(
+        worker_job.c.finished_at >= first, worker_job.c.status.in_((Status.COMPLETED, Status.FAILED))
+    )
+    there = Counter((int(at // 60), status) for at, status in connection.execute(ended))
+    for (minute, status), number in sorted(there.items()):
+        if number > kept.get((minute, status), 0):
+            yield f"minute {minute}: {kept.get((minute, status), 0)} {status} are counted, there are {number}"
+
+
+def _parents(connection: Connection) -> Iterator[str]:
+    """Every work item's step belongs to its manager; every line's work item to its step."""
+    strangers = (
+        select(worker_job.c.id, worker_job.c.step_id, worker_job.c.manager_id)
+        .outerjoin(step_job, step_job.c.id == worker_job.c.step_id)
+        .where((step_job.c.id.is_(None)) | (step_job.c.manager_id != worker_job.c.manager_id))
+    )
+    for row in connection.execute(strangers):
+        yield f"work item {row.id}: step {row.step_id} is not one of job {row.manager_id}"
+    misfiled = (
+        select(log_entry.c.step_id, log_entry.c.line)
+        .join(worker_job, worker_job.c.id == log_entry.c.worker_id)
+        .where(worker_job.c.step_id != log_entry.c.step_id)
+    )
+    for step_id, line in connection.execute(misfiled):
+        yield f"step {step_id}: line {line} belongs to a work item of another step"
+
+
+def _documents(connection: Connection) -> Iterator[str]:
+    """No step is credited with fewer documents than still carry its name (some may have been removed since)."""
+    made = select(document.c.created_by_step, func.count()).group_by(document.c.created_by_step)
+    credits = connection.execute(select(step_job.c.id, step_job.c.document_count))
+    credited = {row.id: row.document_count for row in credits}
+    for step_id, number in connection.execute(made):
+        if step_id in credited and number > credited[step_id]:
+            yield f"step {step_id}: it says {credited[step_id]} documents, there are {number}"
+
+
+def _times(connection: Connection) -> Iterator[str]:
+    """What is final has an end, what is not has none; nothing ends before it starts."""
+    for name, table in (("job", manager_job), ("step", step_job), ("work item", worker_job)):
+        final = table.c.status.in_(tuple(FINAL))
+        for row in connection.execute(select(table.c.id, table.c.status).where(final, table.c.finished_at.is_(None))):
+            yield f"{name} {row.id}: {row.status}, but has no end"
+        early = select(table.c.id).where(table.c.finished_at < table.c.started_at)
+        for row in connection.execute(early):
+            yield f"{name} {row.id}: it ended before it started"
+    open_ended = select(worker_job.c.id, worker_job.c.status).where(
+        worker_job.c.status.in_(ACTIVE), worker_job.c.finished_at.is_not(None)
+    )
+    for row in connection.execute(open_ended):
+        yield f"work item {row.id}: {row.status}, but has an end"
+
+
+def _ids(connection: Connection) -> Iterator[str]:
+    """No id was given twice, and none is beyond the last one handed out."""
+    last = connection.execute(select(sequence.c.value).where(sequence.c.name == "job")).scalar_one()
+    for name, table in (("job", manager_job), ("step", step_job), ("work item", worker_job)):
+        highest = connection.execute(select(func.max(table.c.id))).scalar_one()
+        if highest is not None and highest > last:
+            yield f"{name} {highest}: its id was never handed out (the last one is {last})"
+    for name, one, other in (
+        ("a job and a step", manager_job, step_job),
+        ("a job and a work item", manager_job, worker_job),
+        ("a step and a work item", step_job, worker_job),
+    ):
+        for job_id in connection.execute(select(one.c.id).join(other, other.c.id == one.c.id)).scalars():
+            yield f"id {job_id} stands for {name}"
+
+
+def _orchestration(connection: Connection) -> Iterator[str]:
+    """No step or run has been left behind: what the rules would end or start has been."""
+    ids = list(connection.execute(select(manager_job.c.id).order_by(manager_job.c.id)).scalars())
+    ready = set(connection.execute(select(step_job.c.id).where(step_job.c.ready)).scalars())
+    tolerances = {
+        row.id: Tolerance(row.max_child_failures, row.failure_action) for row in connection.execute(select(manager_job))
+    }
+    for first in range(0, len(ids), BATCH):
+        for run in runs_by_id(connection, ids[first : first + BATCH]):
+            yield from _run(run, tolerances[run.id], ready)
+
+
+def _run(run: RunRecord, tolerance: Tolerance, ready: set[int]) -> Iterator[str]:
+    states = {step.name: _state(step) for step in run.steps}
+    if run.is_final and any(not step.is_final for step in run.steps):
+        yield f"job {run.id}: {run.status}, but not all of its steps are final"
+    if not run.is_final and manager_verdict(list(states.values())):
+        yield f"job {run.id}: all its steps are final, but it is still {run.status}"
+    for step in run.steps:
+        active = step.counts.pending + step.counts.running
+        if step.is_final and active:
+            yield f"step {step.id}: {step.status}, but {active} of its work items are not final"
+        if step.status is Status.PENDING and step.counts.total:
+            yield f"step {step.id}: pending, but has work items"
+        if step.status is Status.RUNNING and step.planned and not active:
+            yield f"step {step.id}: all its work items are final, but it is still running"
+        if step.status is Status.PENDING and step.id not in ready and start_verdict(states[step.name], states):
+            yield f"step {step.id}: it waits for nothing, but has not been released"
+        if not step.reason and step.status is not Status.RUNNING:
+            yield f"step {step.id}: {step.status}, but does not say why"
+
+
+def _state(step: StepRecord) -> StepState:
+    return StepState(step.name, step.status, step.depends, OnError(step.on_error), step.always_run)
+
+
+_EXAMINATIONS: tuple[Callable[[Connection], Iterator[str]], ...] = (
+    _counters,
+    _logs,
+    _log_levels,
+    _failure_groups,
+    _minutes,
+    _parents,
+    _documents,
+    _times,
+    _ids,
+    _orchestration,
+)

@@ -1,0 +1,71 @@
+"""Changes: the committed facts that somebody may want to see or act on. A closed list, named in the past tense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.queue.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class RunChanged:
+    """A run started, ended, or was put off."""
+
+    manager_id: int
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class StepChanged:
+    """A step, or the numbers of its work items or documents, changed."""
+
+    manager_id: int
+    step_id: int
+    step_name: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class LogGrew:
+    """A step's log has new lines."""
+
+    manager_id: int
+    step_id: int
+    step_name: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class StepReleased:
+    """A step waits for nothing but somebody to plan it."""
+
+    step_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkAdded:
+    """A step has work items to be claimed, the earliest at `due_at` (0: at once)."""
+
+    step_id: int
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkStopped:
+    """Work items or whole steps ended while somebody may still be at work on them: whoever it is must stop."""
+
+    step_id: int
+    worker_ids: frozenset[int]
+
+
+Change = RunChanged | StepChanged | LogGrew | StepReleased | WorkAdded | WorkStopped
+
+
+def distinct(changes: Iterable[Change]) -> list[Change]:
+    """The changes of one transaction without repetitions, in the order of their last mention."""
+    last: dict[Change, None] = {}
+    for change in changes:
+        last.pop(change, None)
+        last[change] = None
+    return list(last)

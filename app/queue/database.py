@@ -1,0 +1,117 @@
+"""The database: one URL, an engine that writes and an engine that reads, and the schema they expect.
+
+SQLite runs in WAL mode with foreign keys on. `synchronous=NORMAL` survives the end of the process (kill -9) with every
+commit kept, and may lose the last commits when the machine loses power; `FULL` survives that too, for a slower commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import QueuePool
+
+from app.queue.kept_runs import KeptRuns
+
+Synchronous = Literal["NORMAL", "FULL"]
+
+
+_PATH = "path:"
+
+
+def _sqlite(path: Path) -> sa.URL:
+    return sa.URL.create("sqlite", database=str(path))
+
+
+class DatabaseTrouble(Exception):
+    """The database cannot be used; the message names it, says why, and what to do."""
+
+
+class Database:
+    """The engines of one database. Make it where it is used: engines do not cross processes."""
+
+    def __init__(self, url: str | sa.URL, synchronous: Synchronous = "NORMAL", readers: int = 4) -> None:
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.path = Path(self.url.database) if self.is_sqlite and self.url.database else None
+        self._synchronous = synchronous
+        self.writing = self._engine(1, read_only=False)
+        self.reading = self._engine(readers, read_only=True)
+        self.kept_runs = KeptRuns()
+
+    @classmethod
+    def in_directory(cls, directory: Path, synchronous: Synchronous = "NORMAL") -> Database:
+        """The SQLite database of a data directory."""
+        return cls(_sqlite(directory / "stepglass.db"), synchronous)
+
+    @classmethod
+    def at(cls, address: str, readers: int) -> Database:
+        """The database that another process calls by that address."""
+        is_path = address.startswith(_PATH)
+        return cls(_sqlite(Path(address.removeprefix(_PATH))) if is_path else address, readers=readers)
+
+    @property
+    def address(self) -> str:
+        """What another process finds this database by. A path stays a path: in a URL, `?` and `%` would mean more."""
+        return f"{_PATH}{self.path}" if self.path else self.url.render_as_string(hide_password=False)
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read transaction: everything read from this connection belongs to one moment."""
+        with self.reading.connect() as connection, connection.begin():
+            yield connection
+
+    def trouble(self) -> str | None:
+        """Why the database cannot be read; None when it can."""
+        try:
+            with self.read() as connection:
+                connection.execute(sa.text("SELECT value FROM sequence"))
+        except sa.exc.DBAPIError as error:
+            return f"{self} cannot be read: {error.orig}"
+        return None
+
+    def close(self) -> None:
+        self.writing.dispose()
+        self.reading.dispose()
+
+    def _engine(self, size: int, read_only: bool) -> Engine:
+        options: dict[str, Any] = {
+            "json_serializer": lambda value: msgspec.json.encode(value).decode(),
+            "json_deserializer": msgspec.json.decode,
+            "poolclass": QueuePool,
+            "pool_size": size,
+            "max_overflow": 0,
+        }
+        if not self.is_sqlite:
+            return sa.create_engine(
+                self.url,
+                isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
+                pool_pre_ping=True,
+                **options,
+            )
+        engine = sa.create_engine(self.url, connect_args={"check_same_thread": False}, **options)
+        self._tune_sqlite(engine, read_only)
+        return engine
+
+    def _tune_sqlite(self, engine: Engine, read_only: bool) -> None:
+        pragmas = ["busy_timeout=5000", "foreign_keys=ON", f"synchronous={self._synchronous}", "temp_store=MEMORY"]
+        pragmas += ["query_only=ON"] if read_only else ["journal_mode=WAL", "wal_autocheckpoint=4000"]
+
+        @sa.event.listens_for(engine, "connect")
+        def connect(connection: Any, _record: object) -> None:
+            connection.isolation_level = None  # the driver begins nothing by itself: we do, below
+            for pragma in pragmas:
+                connection.execute(f"PRAGMA {pragma}")
+
+        @sa.event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # A writer takes its lock at once; a lock taken later, after a read, could fail without waiting.
+            connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

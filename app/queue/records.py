@@ -1,0 +1,274 @@
+"""What a snapshot shows: plain, frozen records, ready to be painted or sent as JSON. Times are seconds since the
+epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from app.queue.models import Kind, Level
+from app.queue.status import FINAL, Status
+
+
+class Counts(NamedTuple):
+    """How many jobs of one scope have each status."""
+
+    pending: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    skipped: int = 0
+
+    @classmethod
+    def of(cls, numbers: Mapping[Status, int]) -> Counts:
+        return cls(*(numbers.get(Status(name), 0) for name in cls._fields))
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+    def by_status(self) -> dict[Status, int]:
+        return {Status(name): number for name, number in zip(self._fields, self, strict=True)}
+
+    def plus(self, other: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+    @classmethod
+    def sum(cls, counts: Iterable[Counts]) -> Counts:
+        total = cls()
+        for each in counts:
+            total = total.plus(each)
+        return total
+
+
+class LevelCounts(NamedTuple):
+    """How many lines of a log have each level."""
+
+    debug: int = 0
+    info: int = 0
+    warn: int = 0
+    error: int = 0
+
+    @classmethod
+    def of(cls, numbers: Mapping[Level, int]) -> LevelCounts:
+        return cls(*(numbers.get(level, 0) for level in Level))
+
+    def at_least(self, level: Level | None) -> int:
+        """How many lines are as severe as that or more; of all of them without a level."""
+        return sum(self[tuple(Level).index(level) if level else 0 :])
+
+    @classmethod
+    def sum(cls, counts: Iterable[LevelCounts]) -> LevelCounts:
+        return cls(*map(sum, zip(cls(), *counts, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counts of every job there is, by kind."""
+
+    manager: Counts
+    step: Counts
+    worker: Counts
+
+    @property
+    def all(self) -> Counts:
+        return Counts.sum((self.manager, self.step, self.worker))
+
+    def of_kind(self, kind: Kind | None) -> Counts:
+        return (
+            self.all
+            if kind is None
+            else {Kind.MANAGER: self.manager, Kind.STEP: self.step, Kind.WORKER: self.worker}[kind]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step of a run. `counts` are those of its own work items, `document_count` the documents it created."""
+
+    id: int
+    manager_id: int
+    position: int
+    name: str
+    type: str
+    description: str
+    depends: tuple[str, ...]
+    on_error: str
+    always_run: bool
+    status: Status
+    reason: str
+    counts: Counts
+    planned: bool
+    log_count: int
+    document_count: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run with all its steps in order. `parameters` are (name, value as text) pairs."""
+
+    id: int
+    definition: str
+    name: str
+    status: Status
+    reason: str
+    tags: tuple[str, ...]
+    parameters: tuple[tuple[str, str], ...]
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    steps: tuple[StepRecord, ...]
+
+    @property
+    def counts(self) -> Counts:
+        """Its work items by status: the sum over its steps."""
+        return Counts.sum(step.counts for step in self.steps)
+
+    @property
+    def document_count(self) -> int:
+        return sum(step.document_count for step in self.steps)
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One job of any kind, as a list shows it."""
+
+    id: int
+    kind: Kind
+    name: str
+    status: Status
+    reason: str
+    definition: str
+    manager_id: int
+    step_id: int | None
+    step_name: str | None
+    attempt: int
+    error: str | None
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    document_count: int
+    counts: Counts | None
+    """Of its work items; None for a work item."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One execution of a work item, an earlier one or the last. `claimed_by`: the process that made it, `host:pid`."""
+
+    number: int
+    status: Status
+    error: str | None
+    traceback: str | None
+    claimed_by: str | None
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedDocument:
+    """A document that a work item saved. `created`: it made it; otherwise it was the last to change it."""
+
+    id: int
+    title: str
+    address: str
+    source_type: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """A work item with everything that is known of it. `attempts`: the newest first. `documents`: the first of the
+    `document_count` that it saved."""
+
+    job: JobRecord
+    input: Any
+    result: Any
+    attempts: tuple[AttemptRecord, ...]
+    documents: tuple[SavedDocument, ...]
+    document_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One log entry. `worker_id` and `worker_name` are None for what the step itself says."""
+
+    step_id: int
+    step_name: str
+    line: int
+    at: float
+    level: Level
+    message: str
+    worker_id: int | None
+    worker_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedItem:
+    """A failed work item, as an example of others that failed alike."""
+
+    id: int
+    name: str
+    message: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Work items of one step that failed with the same message, numbers and the like aside. `pattern` is empty for all
+    those that came when the step had many groups already."""
+
+    step_id: int
+    step_name: str
+    pattern: str
+    count: int
+    first: FailedItem
+    last: FailedItem
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteRecord:
+    """How many work items ended in one minute (since the epoch)."""
+
+    minute: int
+    completed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """One page of a list: how many jobs match on all pages together, those of this one, where the next one starts."""
+
+    total: int
+    jobs: tuple[JobRecord, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """One page of runs. `newer`: how many match that are newer than the newest run that the list is to show."""
+
+    total: int
+    runs: tuple[RunRecord, ...]
+    next: str | None
+    newer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    total: int
+    lines: tuple[LogLine, ...]
+    next: str | None

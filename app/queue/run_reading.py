@@ -1,0 +1,183 @@
+"""Reading runs with their steps and counts.
+
+A run that is over is read once and then kept. What may still happen to it: a work item that was told to stop says its
+last words or saves a document. So its state is its status, its end, and the numbers of lines and documents of its
+steps; who would change anything else of a run that is over has to change one of these.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, String, bindparam, cast, func, select
+from sqlalchemy.engine import Connection
+
+from app.queue.kept_runs import KeptRuns, State
+from app.queue.places import BadCursor, place_number
+from app.queue.records import Counts, RunPage, RunRecord, StepRecord
+from app.queue.status import FINAL, Status
+from app.queue.tables import manager_job, run_tag, step_counter, step_job
+
+_runs = (
+    select(manager_job).where(manager_job.c.id.in_(bindparam("ids", expanding=True))).order_by(manager_job.c.id.desc())
+)
+_steps = (
+    select(step_job).where(step_job.c.manager_id.in_(bindparam("ids", expanding=True))).order_by(step_job.c.position)
+)
+_counts = (
+    select(step_counter)
+    .join(step_job, step_job.c.id == step_counter.c.step_id)
+    .where(step_job.c.manager_id.in_(bindparam("ids", expanding=True)))
+)
+_states = (
+    select(
+        step_job.c.manager_id,
+        cast(manager_job.c.status, String).label("status"),
+        manager_job.c.finished_at,
+        step_job.c.log_count,
+        step_job.c.document_count,
+    )
+    .join(manager_job, manager_job.c.id == step_job.c.manager_id)
+    .where(step_job.c.manager_id.in_(bindparam("ids", expanding=True)), manager_job.c.status.in_(tuple(FINAL)))
+    .order_by(step_job.c.manager_id, step_job.c.position)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs a list shows; an absent field lets all pass."""
+
+    status: Status | None = None
+    definition: str | None = None
+    tag: str | None = None
+    text: str | None = None
+    """Part of the name, whatever the case."""
+    since: float | None = None
+    """Created then or later."""
+    until: float | None = None
+    """Created before."""
+
+
+def page(
+    connection: Connection,
+    kept: KeptRuns,
+    matching: RunFilter,
+    limit: int,
+    cursor: str | None,
+    newest: int | None,
+) -> RunPage:
+    """Raises BadCursor."""
+    conditions = run_conditions(matching)
+    ids, newer = manager_job.c.id, 0
+    total = connection.execute(select(func.count()).select_from(manager_job).where(*conditions)).scalar_one()
+    query = select(ids).where(*conditions).order_by(ids.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(ids < _parse(cursor))
+    if newest is not None:
+        query = query.where(ids <= newest)
+        unseen = select(func.count()).select_from(manager_job).where(*conditions, ids > newest)
+        newer = connection.execute(unseen).scalar_one()
+    found = list(connection.execute(query).scalars())
+    following = str(found[limit - 1]) if len(found) > limit else None
+    return RunPage(total, tuple(kept_runs_by_id(connection, kept, found[:limit])), following, newer)
+
+
+def _parse(cursor: str) -> int:
+    try:
+        return place_number(cursor)
+    except ValueError:
+        raise BadCursor(cursor) from None
+
+
+def run_conditions(matching: RunFilter) -> list[ColumnElement[bool]]:
+    """What a row of manager_job has to fulfil."""
+    return list(_conditions(matching))
+
+
+def _conditions(matching: RunFilter) -> Iterator[ColumnElement[bool]]:
+    if matching.status:
+        yield manager_job.c.status == matching.status
+    if matching.definition:
+        yield manager_job.c.definition == matching.definition
+    if matching.tag:
+        yield manager_job.c.id.in_(select(run_tag.c.manager_id).where(run_tag.c.tag == matching.tag))
+    if matching.text:
+        yield manager_job.c.name.icontains(matching.text, autoescape=True)
+    if matching.since is not None:
+        yield manager_job.c.created_at >= matching.since
+    if matching.until is not None:
+        yield manager_job.c.created_at < matching.until
+
+
+def kept_runs_by_id(connection: Connection, kept: KeptRuns, ids: Sequence[int]) -> list[RunRecord]:
+    """The runs of those ids that exist, in that order; those that are over are read only if they are not kept."""
+    if not ids:
+        return []
+    states: dict[int, State] = {}
+    for manager_id, *state in connection.execute(_states, {"ids": ids}):
+        states[manager_id] = (*states.get(manager_id, ()), *state)
+    found = kept.those_in(states)
+    read = {run.id: run for run in runs_by_id(connection, [each for each in ids if each not in found])}
+    kept.keep((states[run.id], run) for run in read.values() if run.id in states)
+    both = found | read
+    return [both[each] for each in ids if each in both]
+
+
+def runs_by_id(connection: Connection, ids: Sequence[int]) -> list[RunRecord]:
+    """The runs of those ids that exist, the newest first."""
+    if not ids:
+        return []
+    counts: defaultdict[int, dict[Status, int]] = defaultdict(dict)
+    for row in connection.execute(_counts, {"ids": ids}):
+        counts[row.step_id][row.status] = row.number
+    steps: defaultdict[int, list[StepRecord]] = defaultdict(list)
+    for row in connection.execute(_steps, {"ids": ids}):
+        steps[row.manager_id].append(_step(row, Counts.of(counts[row.id])))
+    return [_run(row, tuple(steps[row.id])) for row in connection.execute(_runs, {"ids": ids})]
+
+
+def _step(row: Any, counts: Counts) -> StepRecord:
+    return StepRecord(
+        id=row.id,
+        manager_id=row.manager_id,
+        position=row.position,
+        name=row.name,
+        type=row.type,
+        description=row.description,
+        depends=tuple(row.depends),
+        on_error=row.on_error,
+        always_run=row.always_run,
+        status=row.status,
+        reason=row.reason,
+        counts=counts,
+        planned=row.planned,
+        log_count=row.log_count,
+        document_count=row.document_count,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _run(row: Any, steps: tuple[StepRecord, ...]) -> RunRecord:
+    return RunRecord(
+        id=row.id,
+        definition=row.definition,
+        name=row.name,
+        status=row.status,
+        reason=row.reason,
+        tags=tuple(row.tags),
+        parameters=tuple((name, _text(value)) for name, value in row.parameters.items()),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        steps=steps,
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

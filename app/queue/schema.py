@@ -1,0 +1,68 @@
+"""The schema and its versions. A database is brought up to date when it is opened for writing.
+
+Migrations are alembic's; alembic itself is only loaded when there is something to migrate, as a start costs less
+without.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from app.queue.database import Database, DatabaseTrouble
+
+HEAD = "0003"
+"""The newest revision in `migrations/versions`."""
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def bring_up_to_date(database: Database) -> None:
+    """Creates the schema or migrates it to HEAD. Raises DatabaseTrouble for one that is newer, or cannot be written."""
+    try:
+        with database.writing.connect() as connection:
+            found = _version(connection)
+        if found == HEAD:
+            return
+        _refuse_newer(database, found)
+        _migrate(database)
+    except sa.exc.DBAPIError as error:
+        raise DatabaseTrouble(f"{database} cannot be opened for writing: {error.orig}") from error
+
+
+def require_current(database: Database) -> None:
+    """For those who only read. Raises DatabaseTrouble for a database that is not of schema HEAD, or cannot be read."""
+    try:
+        with database.read() as connection:
+            found = _version(connection)
+    except sa.exc.DBAPIError as error:
+        raise DatabaseTrouble(f"{database} cannot be read: {error.orig}") from error
+    _refuse_newer(database, found)
+    if found != HEAD:
+        raise DatabaseTrouble(f"{database} has schema {found}, not {HEAD}; `stepglass serve` brings it up to date")
+
+
+def _refuse_newer(database: Database, found: str | None) -> None:
+    if found is not None and found > HEAD:
+        raise DatabaseTrouble(
+            f"{database} was written by a newer Stepglass (schema {found}, this one knows {HEAD}); "
+            f"use that version, or another data directory"
+        )
+
+
+def _version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _migrate(database: Database) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with database.writing.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, HEAD)

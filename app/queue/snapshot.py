@@ -1,0 +1,153 @@
+"""The snapshot: one read transaction, and everything that a page may read from it.
+
+All that comes from one snapshot agrees, because it belongs to one moment; `revision` names the moment. It grows
+with every commit that changed something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.engine import Connection
+
+from app.queue import failure_reading, minute_reading, run_reading
+from app.queue.database import Database
+from app.queue.job_lists import JobFilter, JobLists
+from app.queue.kept_runs import KeptRuns
+from app.queue.log_reading import LogFilter, LogReading
+from app.queue.models import Kind
+from app.queue.places import LARGEST
+from app.queue.records import (
+    Counts,
+    FailureGroup,
+    ItemRecord,
+    JobPage,
+    JobRecord,
+    LogLine,
+    LogPage,
+    MinuteRecord,
+    RunPage,
+    RunRecord,
+    Statistics,
+    StepRecord,
+)
+from app.queue.run_reading import RunFilter
+from app.queue.tables import manager_job, sequence, step_counter, step_job
+
+__all__ = ["JobFilter", "LogFilter", "RunFilter", "Snapshot", "UnknownJob"]
+
+_revision = select(sequence.c.value).where(sequence.c.name == bindparam("name", "revision"))
+_managers = select(manager_job.c.status, func.count()).group_by(manager_job.c.status)
+_steps = select(step_job.c.status, func.count()).group_by(step_job.c.status)
+_workers = select(step_counter.c.status, func.sum(step_counter.c.number)).group_by(step_counter.c.status)
+
+
+class UnknownJob(LookupError):
+    """There is no job of that id, or no longer."""
+
+    def __init__(self, job_id: int | str) -> None:
+        super().__init__(f"there is no job {job_id}; it may have been deleted")
+
+
+class Snapshot:
+    """Reads of one moment. Made by `Snapshot.of(database)`; usable until the end of its `with` block."""
+
+    def __init__(self, connection: Connection, kept: KeptRuns) -> None:
+        self._connection = connection
+        self._kept = kept
+        self.revision: int = connection.execute(_revision).scalar_one()
+        """Taken first, so that the moment is fixed before anything else is read."""
+
+    @classmethod
+    @contextmanager
+    def of(cls, database: Database) -> Iterator[Snapshot]:
+        with database.read() as connection:
+            yield cls(connection, database.kept_runs)
+
+    def statistics(self) -> Statistics:
+        """Counts of all jobs, by kind and status."""
+        by_kind = (
+            Counts.of({status: int(number) for status, number in self._connection.execute(query)})
+            for query in (_managers, _steps, _workers)
+        )
+        return Statistics(*by_kind)
+
+    def minutes(self, number: int) -> tuple[MinuteRecord, ...]:
+        """How many work items ended in each minute, up to the last one in which any did."""
+        return minute_reading.minutes(self._connection, number)
+
+    def runs(self, matching: RunFilter, limit: int, cursor: str | None = None, newest: int | None = None) -> RunPage:
+        """Runs with their steps, the newest first; none newer than the run of id `newest`."""
+        return run_reading.page(self._connection, self._kept, matching, limit, cursor, newest)
+
+    def run(self, manager_id: int) -> RunRecord:
+        """Raises UnknownJob."""
+        if manager_id <= LARGEST and (found := run_reading.kept_runs_by_id(self._connection, self._kept, [manager_id])):
+            return found[0]
+        raise UnknownJob(manager_id)
+
+    def definition_text(self, manager_id: int) -> str:
+        """The definition as it was when the run started."""
+        query = select(manager_job.c.definition_text).where(manager_job.c.id == manager_id)
+        text: str | None = self._connection.execute(query).scalar_one_or_none()
+        if text is None:
+            raise UnknownJob(manager_id)
+        return text
+
+    def step(self, manager_id: int, name: str) -> StepRecord:
+        """Raises UnknownJob."""
+        for step in self.run(manager_id).steps:
+            if step.name == name:
+                return step
+        raise UnknownJob(f"{manager_id} with a step {name}")
+
+    def failures(self, manager_id: int, most: int) -> tuple[FailureGroup, ...]:
+        """A run's failed work items grouped by message, the groups with the newest failures first."""
+        return failure_reading.failure_groups(self._connection, manager_id, most)
+
+    def slowest(self, manager_id: int, most: int) -> tuple[JobRecord, ...]:
+        """The work items of a run that took longest, among those that have ended."""
+        return tuple(self._lists.slowest(manager_id, most))
+
+    def kind_of(self, job_id: int) -> Kind:
+        """Raises UnknownJob."""
+        kind = self._lists.kind_of(job_id) if job_id <= LARGEST else None
+        if kind is None:
+            raise UnknownJob(job_id)
+        return kind
+
+    def job(self, job_id: int) -> JobRecord:
+        """Raises UnknownJob."""
+        if found := self._lists.jobs_by_id(self.kind_of(job_id), [job_id]):
+            return found[0]
+        raise UnknownJob(job_id)
+
+    def item(self, worker_id: int) -> ItemRecord:
+        """Raises UnknownJob."""
+        item = self._lists.item(self.job(worker_id))
+        if item is None:
+            raise UnknownJob(worker_id)
+        return item
+
+    def jobs(self, matching: JobFilter, limit: int, cursor: str | None = None) -> JobPage:
+        """Jobs of any kind: runs and steps newest first, then work items by step, those that need attention first."""
+        return self._lists.page(matching, limit, cursor)
+
+    def log_lines(self, step_id: int, first: int, last: int) -> tuple[LogLine, ...]:
+        """The lines first..last of a step's log, both included."""
+        return self.logs.window(step_id, first, last)
+
+    def log(self, matching: LogFilter, limit: int, after: str | None = None, before: str | None = None) -> LogPage:
+        """Lines in their order, after or before a place; without either the newest."""
+        return self.logs.page(matching, limit, after, before)
+
+    @property
+    def _lists(self) -> JobLists:
+        return JobLists(self._connection)
+
+    @property
+    def logs(self) -> LogReading:
+        """Windows of logs, and searches in them."""
+        return LogReading(self._connection)

@@ -1,0 +1,73 @@
+"""The step monitor: hears of every commit, and tells those who watch. It never polls.
+
+Two kinds of listeners: the runner and the hub hear the changes themselves; programs that follow `/api/events` hear
+`job_update` facts, which say what changed in the words of the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from app.queue.changes import Change, LogGrew, RunChanged, StepChanged
+from app.queue.status import Status
+from app.queue.writer import Commit
+
+log = structlog.get_logger(__name__)
+
+Listener = Callable[[Commit], None]
+
+
+@dataclass(frozen=True, slots=True)
+class JobUpdate:
+    """A fact for programs. `refresh_logs`: the step's log has new lines."""
+
+    context: Literal["job", "job_step"]
+    job_id: int
+    step_name: str | None
+    status: Status
+    refresh_logs: bool
+
+
+class StepMonitor:
+    """Hands every commit to its listeners, on the event loop, in the order of the commits."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+        self.revision = 0
+        """Of the last commit heard of."""
+
+    def hear(self, commit: Commit) -> None:
+        self.revision = commit.revision
+        for listener in tuple(self._listeners):
+            try:
+                listener(commit)
+            except Exception:
+                # One listener's fault must not keep the others, nor the callers of the writer, from hearing.
+                log.exception("a listener of the step monitor failed", listener=repr(listener))
+
+    @contextmanager
+    def listening(self, listener: Listener) -> Iterator[None]:
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+
+def job_updates(changes: list[Change]) -> list[JobUpdate]:
+    """The facts that a program may want to know of these changes, one per run and step."""
+    runs: dict[int, JobUpdate] = {}
+    steps: dict[int, JobUpdate] = {}
+    for change in changes:
+        if isinstance(change, RunChanged):
+            runs[change.manager_id] = JobUpdate("job", change.manager_id, None, change.status, False)
+        elif isinstance(change, StepChanged | LogGrew):
+            known = steps.get(change.step_id)
+            grew = isinstance(change, LogGrew) or (known is not None and known.refresh_logs)
+            steps[change.step_id] = JobUpdate("job_step", change.manager_id, change.step_name, change.status, grew)
+    return [*steps.values(), *runs.values()]

@@ -1,0 +1,112 @@
+"""save, delete: what steps produce."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from app.queue.changes import StepChanged
+from app.queue.documents import Document
+from app.queue.tables import document, document_tag, step_job
+from app.queue.text import storable
+from app.queue.writer import Transaction
+
+_existing = select(document).where(document.c.address.in_(bindparam("addresses", expanding=True)))
+_new_tags = insert(document_tag)
+_old_tags = delete(document_tag).where(document_tag.c.document_id == bindparam("of_document"))
+_update = (
+    update(document)
+    .where(document.c.id == bindparam("of_document"))
+    .values(
+        title=bindparam("title"),
+        body=bindparam("body"),
+        source_type=bindparam("source_type"),
+        tags=bindparam("tags"),
+        details=bindparam("details"),
+        content_hash=bindparam("content_hash"),
+        updated_by_step=bindparam("updated_by_step"),
+        updated_by_worker=bindparam("updated_by_worker"),
+        updated_at=bindparam("updated_at"),
+    )
+)
+_credit = (
+    update(step_job)
+    .where(step_job.c.id == bindparam("of_step"))
+    .values(document_count=step_job.c.document_count + bindparam("created"))
+    .returning(step_job.c.manager_id, step_job.c.name, step_job.c.status)
+)
+
+
+class Saving(NamedTuple):
+    """A document to be saved, and the work item that saves it; None: the step's planning does."""
+
+    document: Document
+    worker_id: int | None = None
+
+
+def save_documents(transaction: Transaction, step_id: int, savings: Iterable[Saving]) -> None:
+    """Creates or updates documents by their addresses. Only created ones count for the step; the last save of an
+    address wins; a save that changes nothing writes nothing."""
+    latest = {storable(each.document.address): each for each in savings}
+    rows = transaction.connection.execute(_existing, {"addresses": list(latest)})
+    existing = {row.address: row for row in rows}
+    created = 0
+    for address, each in latest.items():
+        if address in existing:
+            _renew(transaction, step_id, existing[address], each)
+        else:
+            _create(transaction, step_id, address, each)
+            created += 1
+    step = transaction.connection.execute(_credit, {"of_step": step_id, "created": created}).one_or_none()
+    if step is not None:
+        transaction.changes.append(StepChanged(step.manager_id, step_id, step.name, step.status))
+
+
+def delete_documents(transaction: Transaction, addresses: Sequence[str]) -> None:
+    """Removes the documents of those addresses; unknown ones are passed over."""
+    where = document.c.address.in_(bindparam("addresses", expanding=True))
+    transaction.connection.execute(delete(document).where(where), {"addresses": [storable(a) for a in addresses]})
+
+
+def _create(transaction: Transaction, step_id: int, address: str, each: Saving) -> None:
+    row = {
+        **_content(each.document),
+        "address": address,
+        "created_by_step": step_id,
+        "created_by_worker": each.worker_id,
+        "created_at": transaction.now,
+        "updated_at": transaction.now,
+    }
+    result = transaction.connection.execute(insert(document), row)
+    assert result.inserted_primary_key is not None
+    _tag(transaction, result.inserted_primary_key[0], each.document.tags)
+
+
+def _renew(transaction: Transaction, step_id: int, row: Any, each: Saving) -> None:
+    content = _content(each.document)
+    if all(getattr(row, key) == value for key, value in content.items()):
+        return
+    by = {"updated_by_step": step_id, "updated_by_worker": each.worker_id, "updated_at": transaction.now}
+    transaction.connection.execute(_update, {**content, **by, "of_document": row.id})
+    if row.tags != content["tags"]:
+        transaction.connection.execute(_old_tags, {"of_document": row.id})
+        _tag(transaction, row.id, each.document.tags)
+
+
+def _content(each: Document) -> dict[str, Any]:
+    return {
+        "title": storable(each.title),
+        "body": storable(each.body),
+        "source_type": storable(each.source_type),
+        "tags": [storable(tag) for tag in dict.fromkeys(each.tags)],
+        "details": each.metadata,
+        "content_hash": each.hash(),
+    }
+
+
+def _tag(transaction: Transaction, document_id: int, tags: Iterable[str]) -> None:
+    rows = [{"document_id": document_id, "tag": storable(tag)} for tag in dict.fromkeys(tags)]
+    if rows:
+        transaction.connection.execute(_new_tags, rows)

@@ -1,0 +1,185 @@
+"""plan: a step's work items are made, by its planning or by work items that found more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from app.queue.changes import RunChanged, StepChanged, WorkAdded
+from app.queue.prepared import Prepared
+from app.queue.status import ACTIVE, Status, Verdict
+from app.queue.store.claim import ClaimedStep, steps_of
+from app.queue.store.counting import count
+from app.queue.store.logging import log_line
+from app.queue.store.roll_up import advance, end_step, roll_up, stop_work
+from app.queue.tables import manager_job, step_job, worker_job
+from app.queue.text import storable, stored_json
+from app.queue.writer import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedPlan:
+    """A step that is the claimer's to plan. `attempt` is the fence: only its latest planner may add to it."""
+
+    step: ClaimedStep
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """A work item to be added."""
+
+    name: str
+    input: Any = None
+
+
+_ready = (
+    select(step_job.c.id)
+    .where(step_job.c.ready, step_job.c.status.in_(ACTIVE))
+    .order_by(step_job.c.id)
+    .limit(bindparam("most"))
+)
+_claim_plan = (
+    update(step_job)
+    .where(step_job.c.id == bindparam("of_step"), step_job.c.ready, step_job.c.status.in_(ACTIVE))
+    .values(
+        status=Status.RUNNING,
+        reason="planning work items",
+        ready=False,
+        plan_attempt=step_job.c.plan_attempt + 1,
+        started_at=bindparam("now"),
+    )
+    .returning(step_job)
+)
+_start_manager = (
+    update(manager_job)
+    .where(manager_job.c.id == bindparam("of_manager"), manager_job.c.status == Status.PENDING)
+    .values(status=Status.RUNNING, reason="", started_at=bindparam("now"))
+    .returning(manager_job.c.id)
+)
+_planning_step = select(step_job.c.manager_id, step_job.c.name).where(
+    step_job.c.id == bindparam("of_step"),
+    step_job.c.status == Status.RUNNING,
+    step_job.c.plan_attempt == bindparam("by_attempt"),
+    step_job.c.planned.is_(False),
+)
+_end_planning = (
+    update(step_job)
+    .where(
+        step_job.c.id == bindparam("of_step"),
+        step_job.c.status == Status.RUNNING,
+        step_job.c.plan_attempt == bindparam("by_attempt"),
+        step_job.c.planned.is_(False),
+    )
+    .values(planned=True, reason="")
+    .returning(step_job.c.name)
+)
+_known = select(worker_job.c.name).where(
+    worker_job.c.step_id == bindparam("of_step"), worker_job.c.name.in_(bindparam("names", expanding=True))
+)
+_spawning_step = (
+    select(step_job.c.manager_id, step_job.c.name)
+    .join(worker_job, worker_job.c.step_id == step_job.c.id)
+    .where(
+        worker_job.c.id == bindparam("by_worker"),
+        worker_job.c.attempt == bindparam("by_attempt"),
+        worker_job.c.status == Status.RUNNING,
+        step_job.c.status == Status.RUNNING,
+    )
+)
+_insert_items = Prepared(
+    insert(worker_job),
+    ("id", "manager_id", "step_id", "name", "status", "reason", "attempt", "due_at", "input", "created_at"),
+)
+
+
+def claim_plans(transaction: Transaction, most: int) -> list[ClaimedPlan]:
+    """Takes up to that many steps that wait to be planned; each is running from now on, and so is its run."""
+    step_ids = transaction.connection.execute(_ready, {"most": most}).scalars().all()
+    claimed = (_claim_one_plan(transaction, step_id) for step_id in step_ids)
+    return [plan for plan in claimed if plan]
+
+
+def _claim_one_plan(transaction: Transaction, step_id: int) -> ClaimedPlan | None:
+    step = transaction.connection.execute(_claim_plan, {"of_step": step_id, "now": transaction.now}).one_or_none()
+    if step is None:
+        return None
+    of_manager = {"of_manager": step.manager_id}
+    if transaction.connection.execute(_start_manager, {**of_manager, "now": transaction.now}).one_or_none():
+        transaction.changes.append(RunChanged(step.manager_id, Status.RUNNING))
+    transaction.changes.append(StepChanged(step.manager_id, step_id, step.name, Status.RUNNING))
+    (claimed,) = steps_of(transaction, [step_id])
+    return ClaimedPlan(claimed, step.plan_attempt)
+
+
+def plan(transaction: Transaction, step_id: int, attempt: int, items: Sequence[NewItem]) -> bool:
+    """Adds work items to a step that is being planned; returns False, adding none, if it is no longer the caller's."""
+    fence = {"of_step": step_id, "by_attempt": attempt}
+    step = transaction.connection.execute(_planning_step, fence).one_or_none()
+    if step is None:
+        return False
+    _add(transaction, step.manager_id, step_id, step.name, items)
+    return True
+
+
+def end_planning(transaction: Transaction, step_id: int, attempt: int) -> None:
+    """Planning has yielded its last item; a step that has nothing to do, or has done it all by now, ends here."""
+    fence = {"of_step": step_id, "by_attempt": attempt}
+    if transaction.connection.execute(_end_planning, fence).one_or_none():
+        roll_up(transaction, step_id)
+
+
+def fail_planning(transaction: Transaction, step_id: int, attempt: int, error: str) -> None:
+    """Planning failed, and so the step does, with that reason; what it had planned is cancelled."""
+    fence = {"of_step": step_id, "by_attempt": attempt}
+    if transaction.connection.execute(_end_planning, fence).one_or_none() is None:
+        return
+    reason = f"planning failed: {storable(error)}"
+    step = transaction.connection.execute(select(step_job.c.manager_id).where(step_job.c.id == step_id)).one()
+    stop_work(transaction, step_id, f"cancelled: {reason}")
+    end_step(transaction, step_id, Verdict(Status.FAILED, reason))
+    advance(transaction, step.manager_id)
+
+
+def spawn(transaction: Transaction, step_id: int, worker_id: int, attempt: int, items: Sequence[NewItem]) -> bool:
+    """Adds work items that a running work item found to its own step; False, adding none, if it runs no longer."""
+    fence = {"by_worker": worker_id, "by_attempt": attempt}
+    step = transaction.connection.execute(_spawning_step, fence).one_or_none()
+    if step is None:
+        return False
+    _add(transaction, step.manager_id, step_id, step.name, items)
+    return True
+
+
+def _add(transaction: Transaction, manager_id: int, step_id: int, step_name: str, items: Sequence[NewItem]) -> None:
+    named = {storable(item.name): item for item in items}
+    known = set(transaction.connection.execute(_known, {"of_step": step_id, "names": list(named)}).scalars())
+    fresh = [(name, item) for name, item in named.items() if name not in known]
+    if not fresh:
+        return
+    rows = [
+        {
+            "id": worker_id,
+            "manager_id": manager_id,
+            "step_id": step_id,
+            "name": name,
+            "status": Status.PENDING.value,
+            "reason": "",
+            "attempt": 0,
+            "due_at": 0.0,
+            "input": stored_json(item.input),
+            "created_at": transaction.now,
+        }
+        for worker_id, (name, item) in zip(transaction.new_ids(len(fresh)), fresh, strict=True)
+    ]
+    _insert_items.execute(transaction.connection, rows)
+    count(transaction, step_id, {Status.PENDING: len(rows)})
+    transaction.changes += [StepChanged(manager_id, step_id, step_name, Status.RUNNING), WorkAdded(step_id, 0.0)]
+
+
+def log_plan(transaction: Transaction, step_id: int, items: int) -> None:
+    """Says in the step's log how many work items its planning yielded."""
+    log_line(transaction, step_id, "info", f"planned {items:,} work item{'s' if items != 1 else ''}")

@@ -1,0 +1,97 @@
+"""start: a run begins."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert, select
+
+from app.queue.changes import RunChanged
+from app.queue.run_plan import RunPlan
+from app.queue.status import ACTIVE, Status
+from app.queue.store.counting import open_counters
+from app.queue.store.roll_up import advance
+from app.queue.tables import manager_job, run_tag, step_job
+from app.queue.writer import Transaction
+
+
+class AlreadyRunning(Exception):
+    """The definition has as many runs in progress as it allows. `manager_id` is the newest of them."""
+
+    def __init__(self, plan: RunPlan, manager_id: int) -> None:
+        many = "" if plan.concurrency == 1 else f" {plan.concurrency} times"
+        super().__init__(
+            f"{plan.definition} is already running{many} (job {manager_id}); wait for its end, cancel it, "
+            f"or set `concurrency` in the definition"
+        )
+        self.manager_id = manager_id
+
+
+def start(transaction: Transaction, plan: RunPlan) -> int:
+    """Creates the run with all its steps, releases the steps that wait for none, and returns the manager's id.
+
+    Raises AlreadyRunning.
+    """
+    _refuse_one_too_many(transaction, plan)
+    manager_id, *step_ids = transaction.new_ids(1 + len(plan.steps))
+    transaction.connection.execute(insert(manager_job), _manager_row(plan, manager_id, transaction.now))
+    if tags := [{"tag": tag, "manager_id": manager_id} for tag in dict.fromkeys(plan.tags)]:
+        transaction.connection.execute(insert(run_tag), tags)
+    transaction.connection.execute(insert(step_job), _step_rows(plan, manager_id, step_ids, transaction.now))
+    open_counters(transaction, step_ids)
+    transaction.changes.append(RunChanged(manager_id, Status.PENDING))
+    advance(transaction, manager_id)
+    return manager_id
+
+
+def _refuse_one_too_many(transaction: Transaction, plan: RunPlan) -> None:
+    in_progress = (
+        select(manager_job.c.id)
+        .where(manager_job.c.definition == plan.definition, manager_job.c.status.in_(ACTIVE))
+        .order_by(manager_job.c.id.desc())
+    )
+    ids = transaction.connection.execute(in_progress).scalars().all()
+    if len(ids) >= plan.concurrency:
+        raise AlreadyRunning(plan, ids[0])
+
+
+def _manager_row(plan: RunPlan, manager_id: int, now: float) -> dict[str, object]:
+    return {
+        "id": manager_id,
+        "definition": plan.definition,
+        "name": plan.name,
+        "status": Status.PENDING,
+        "reason": "waiting for a free slot",
+        "tags": list(plan.tags),
+        "parameters": plan.parameters,
+        "max_child_failures": plan.tolerance.max_child_failures,
+        "failure_action": plan.tolerance.failure_action,
+        "timeout": plan.timeout,
+        "definition_text": plan.text,
+        "created_at": now,
+    }
+
+
+def _step_rows(plan: RunPlan, manager_id: int, step_ids: list[int], now: float) -> list[dict[str, object]]:
+    return [
+        {
+            "id": step_id,
+            "manager_id": manager_id,
+            "position": position,
+            "name": step.name,
+            "type": step.type,
+            "description": step.description,
+            "depends": list(step.depends),
+            "on_error": step.on_error,
+            "always_run": step.always_run,
+            "settings": step.settings,
+            "timeout": step.timeout,
+            "status": Status.PENDING,
+            "reason": "",
+            "ready": False,
+            "plan_attempt": 0,
+            "planned": False,
+            "log_count": 0,
+            "document_count": 0,
+            "created_at": now,
+        }
+        for position, (step_id, step) in enumerate(zip(step_ids, plan.steps, strict=True), start=1)
+    ]

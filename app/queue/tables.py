@@ -1,0 +1,29 @@
+"""The tables as SQLAlchemy Core sees them, for the statements of the store and the snapshot."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlmodel import SQLModel
+
+from app.queue import models
+
+metadata = SQLModel.metadata
+
+
+def _table(model: type[SQLModel]) -> sa.Table:
+    return metadata.tables[str(model.__tablename__)]
+
+
+manager_job = _table(models.ManagerJob)
+run_tag = _table(models.RunTag)
+step_job = _table(models.StepJob)
+worker_job = _table(models.WorkerJob)
+attempt = _table(models.Attempt)
+step_counter = _table(models.StepCounter)
+log_counter = _table(models.LogCounter)
+failure_group = _table(models.FailureGroupRow)
+minute_counter = _table(models.MinuteCounter)
+log_entry = _table(models.LogEntry)
+document = _table(models.DocumentRow)
+document_tag = _table(models.DocumentTag)
+sequence = _table(models.Sequence)

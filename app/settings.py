@@ -1,0 +1,168 @@
+"""Every setting: its default, its environment variable, what it is for, and what a value must look like.
+
+Values come as text, from the command line or the environment; the command line wins.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal, cast
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it cannot have. Names the variable or option, and the value."""
+
+
+def _path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError("must be a path")
+    return Path(text).expanduser()
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    folders = tuple(_path(part) for part in text.split(os.pathsep) if part)
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"must be folders separated by {os.pathsep!r}; {folder} is none")
+    return folders
+
+
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least:,} to {most:,}")
+        return int(text)
+
+    return parse
+
+
+def _synchronous(text: str) -> Literal["NORMAL", "FULL"]:
+    if text.upper() not in ("NORMAL", "FULL"):
+        raise ValueError("must be NORMAL or FULL")
+    return cast(Literal["NORMAL", "FULL"], text.upper())
+
+
+def _host_names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]", name):
+            raise ValueError(f"must be host names without port, separated by commas; {name!r} is none")
+    return names
+
+
+def _sites(text: str) -> tuple[str, ...]:
+    sites = tuple(part.strip().lower().rstrip("/") for part in text.split(",") if part.strip())
+    for site in sites:
+        if not re.fullmatch(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", site):
+            raise ValueError(f"must be sites such as https://intranet.example, separated by commas; {site!r} is none")
+    return sites
+
+
+def _loopback_host(text: str) -> str:
+    if text == "localhost":
+        return "127.0.0.1"
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise ValueError("must be an address of this machine such as 127.0.0.1 or ::1") from None
+    if not address.is_loopback:
+        raise ValueError(
+            "is not a loopback address: whoever can reach it could start, cancel and read every job, because no access "
+            "control is configured. Listen on 127.0.0.1, and reach it from elsewhere through an SSH tunnel "
+            "(ssh -L 8000:127.0.0.1:8000 this-machine) or a reverse proxy that asks who is there"
+        )
+    return text
+
+
+def _about(parse: Callable[[str], Any], help: str) -> dict[str, Any]:
+    return {"parse": parse, "help": help}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one server is told. Each field's environment variable is STEPGLASS_ and its name in capitals."""
+
+    data: Path = field(
+        default=Path("data"),
+        metadata=_about(_path, "The data directory: the database, and who owns it."),
+    )
+    host: str = field(
+        default="127.0.0.1",
+        metadata=_about(_loopback_host, "The address to listen on; a loopback one."),
+    )
+    port: int = field(
+        default=8000,
+        metadata=_about(_whole_number(0, 65535), "The port to listen on; 0 takes any free one."),
+    )
+    slots: int = field(
+        default=16,
+        metadata=_about(
+            _whole_number(0, 1000),
+            "How many work items run at once; those that compute, one per processor at most. 0 runs nothing.",
+        ),
+    )
+    synchronous: Literal["NORMAL", "FULL"] = field(
+        default="NORMAL",
+        metadata=_about(
+            _synchronous,
+            "NORMAL keeps every commit through a crash of the server; FULL through a loss of power too, but is slower.",
+        ),
+    )
+    allowed_hosts: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(_host_names, "More host names under which a browser may ask, separated by commas."),
+    )
+    embedding_sites: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(_sites, "Other sites whose pages may show fragments of this one, separated by commas."),
+    )
+    definitions: tuple[Path, ...] = field(
+        default=(),
+        metadata=_about(_paths, f"Folders with definitions of your own, separated by {os.pathsep!r}."),
+    )
+    grace: int = field(
+        default=5,
+        metadata=_about(_whole_number(0, 3600), "Seconds that running work items get to end when the server stops."),
+    )
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], options: Mapping[str, str | None] | None = None) -> Settings:
+        """The settings of these options (None: not given) and this environment. Raises SettingsError."""
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            source, text = _given(each.name, environment, options or {})
+            if text is not None:
+                values[each.name] = _parsed(source, text, each.metadata["parse"])
+        return cls(**values)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"STEPGLASS_{name.upper()}"
+
+
+def help_for(name: str) -> str:
+    """What a setting is for, with its variable and default, as the command line shows it."""
+    about = next(each for each in fields(Settings) if each.name == name)
+    default = f"; default: {about.default}" if about.default not in ((), None) else ""
+    return f"{about.metadata['help']} [{variable(name)}{default}]"
+
+
+def _given(name: str, environment: Mapping[str, str], options: Mapping[str, str | None]) -> tuple[str, str | None]:
+    option = options.get(name)
+    if option is not None:
+        return f"--{name.replace('_', '-')} ", option
+    return f"{variable(name)}=", environment.get(variable(name)) or None
+
+
+def _parsed(source: str, text: str, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        shown = text if text.isprintable() and len(text) <= 200 else ascii(text[:200])
+        raise SettingsError(f"{source}{shown}: {error}") from None

@@ -1,0 +1,1 @@
+"""What is seen: pages, fragments, actions, the JSON API and the live stream."""

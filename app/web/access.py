@@ -1,0 +1,79 @@
+"""What the web room gets from outside: the truth to read, the verbs to write, the definitions to start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from app.queue.database import Database
+from app.queue.run_plan import RunPlan
+from app.queue.snapshot import Snapshot
+from app.queue.step_monitor import StepMonitor
+from app.queue.writer import Writer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionSummary:
+    """A definition as lists show it. `problem`: why it is not valid, in one sentence or more; empty when it is."""
+
+    id: str
+    name: str
+    description: str
+    tags: tuple[str, ...]
+    enabled: bool
+    problem: str
+    parameters: tuple[tuple[str, str, Any, str], ...] = ()
+    """(name, type, default or None, help)"""
+    text: str = ""
+
+    @property
+    def valid(self) -> bool:
+        return not self.problem
+
+
+class NoSuchDefinition(LookupError):
+    """There is no definition of that id; the message says which ones come near."""
+
+
+class NotStartable(Exception):
+    """A definition cannot be started like this; `problems` says what is wrong, by key."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{key}: {message}" for key, message in problems.items()))
+        self.problems = dict(problems)
+
+
+class Catalog(Protocol):
+    """The definitions that can be started."""
+
+    def definitions(self) -> Sequence[DefinitionSummary]: ...
+
+    def plan(self, definition: str, parameters: Mapping[str, Any]) -> RunPlan:
+        """The run that these parameters make. Raises NoSuchDefinition or NotStartable."""
+
+
+class Access:
+    """The queue as the web sees it: reads through snapshots, writes through the writer, hears from the step monitor."""
+
+    def __init__(self, database: Database, writer: Writer, monitor: StepMonitor, catalog: Catalog) -> None:
+        self.database = database
+        self.writer = writer
+        self.monitor = monitor
+        self.catalog = catalog
+        self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stepglass-reader")
+
+    async def read(self, reading: Callable[[Snapshot], T]) -> T:
+        """Runs `reading` with one snapshot in a reader thread: everything it returns belongs to one moment."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, reading)
+
+    def _read(self, reading: Callable[[Snapshot], T]) -> T:
+        with Snapshot.of(self.database) as snapshot:
+            return reading(snapshot)
+
+    def close(self) -> None:
+        self._readers.shutdown(wait=True)

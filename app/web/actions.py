@@ -1,0 +1,70 @@
+"""The actions of the page: each is a form that is posted to a resource, and answers with the page that shows the
+outcome."""
+
+from __future__ import annotations
+
+import asyncio
+
+from litestar import MediaType, Response, post
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from app.queue.store.cancel import cancel
+from app.queue.store.start import AlreadyRunning, start
+from app.web import dom
+from app.web.access import Access, NoSuchDefinition, NotStartable
+from app.web.dependencies import AnyRequest, TheAccess, TheLive
+from app.web.live.hub import Live
+
+PARAMETER = "parameter."
+"""Before the name of a parameter in the form that starts a run."""
+
+
+@post("/jobs", include_in_schema=False)
+async def start_run(request: AnyRequest, access: TheAccess, live: TheLive) -> Redirect | Response[str]:
+    """Starts a run of a definition, and shows it. A field left empty is not given."""
+    form = await request.form()
+    definition = str(form.get("definition", ""))
+    given = {
+        name.removeprefix(PARAMETER): str(value) for name, value in form.items() if name.startswith(PARAMETER) and value
+    }
+    try:
+        plan = await asyncio.to_thread(access.catalog.plan, definition, given)
+        return Redirect(dom.job_url(await access.writer(start, plan)), status_code=303)
+    except NotStartable as refusal:
+        return _refused(access, live, definition, given, 422, problems=refusal.problems)
+    except NoSuchDefinition as refusal:
+        return _refused(access, live, definition, given, 404, problems={"definition": str(refusal)})
+    except AlreadyRunning as refusal:
+        in_the_way = dom.job_url(refusal.manager_id)
+        return _refused(access, live, definition, given, 409, problems={"definition": str(refusal)}, see=in_the_way)
+
+
+@post("/jobs/{job_id:int}/cancellation", include_in_schema=False)
+async def cancel_run(job_id: FromPath[int], access: TheAccess) -> Redirect:
+    """Cancels a run and shows it; one that has ended by now stays as it ended."""
+    await access.read(lambda snapshot: snapshot.run(job_id))
+    await access.writer(cancel, job_id, "cancelled by a person")
+    return Redirect(dom.job_url(job_id), status_code=303)
+
+
+def _refused(
+    access: Access,
+    live: Live,
+    definition: str,
+    given: dict[str, str],
+    status: int,
+    problems: dict[str, str],
+    see: str | None = None,
+) -> Response[str]:
+    template = live.easel.painter.environment.get_template("pages/not_started.html")
+    definitions = [each for each in access.catalog.definitions() if each.id == definition]
+    html = template.render(
+        definition=definition,
+        definitions=definitions,
+        given=given,
+        problems=problems,
+        see=see,
+        revision=access.monitor.revision,
+    )
+    return Response(html, status_code=status, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"})

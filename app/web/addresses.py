@@ -1,0 +1,137 @@
+"""From the query of an address to the view it names. An empty value is the same as none: a form sends all its
+fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from litestar.exceptions import ValidationException
+
+from app.queue.log_reading import parse_place
+from app.queue.models import Kind, Level
+from app.queue.snapshot import JobFilter, RunFilter, Snapshot
+from app.queue.status import Status
+from app.web.logs.query import LogQuery, LogZoom
+from app.web.queue_view import QueueView
+from app.web.run_view import RunView
+from app.web.views import ItemView, JobsView, RunLogView, StepView
+
+E = TypeVar("E", bound=StrEnum)
+Query = Mapping[str, str]
+
+LONGEST_SEARCH = 1_000
+"""Characters that can be searched for in a log."""
+
+
+def queue_view(query: Query) -> QueueView:
+    cursor = _number(query, "cursor")
+    matching = RunFilter(
+        status=_one_of(Status, query, "status"),
+        definition=query.get("definition") or None,
+        tag=query.get("tag") or None,
+        text=query.get("q") or None,
+        since=_time(query, "from"),
+        until=_time(query, "to"),
+    )
+    return QueueView(matching, str(cursor) if cursor else None, _number(query, "newest"))
+
+
+def jobs_view(query: Query) -> JobsView:
+    matching = JobFilter(
+        kind=_one_of(Kind, query, "kind"),
+        status=_one_of(Status, query, "status"),
+        manager_id=_number(query, "manager_id"),
+        step_name=query.get("step") or None,
+        definition=query.get("definition") or None,
+        text=query.get("q") or None,
+        tag=query.get("tag") or None,
+        since=_time(query, "from"),
+        until=_time(query, "to"),
+    )
+    return JobsView(matching, query.get("cursor") or None)
+
+
+def job_view(snapshot: Snapshot, job_id: int, query: Query) -> RunView | StepView | ItemView:
+    """The view of a job, whatever its kind. Raises UnknownJob."""
+    job = snapshot.job(job_id)
+    if job.kind is Kind.MANAGER:
+        return RunView(job.id)
+    assert job.step_name is not None
+    if job.kind is Kind.STEP:
+        return StepView(job.manager_id, job.step_name, log_query(query))
+    return ItemView(job.id, job.manager_id, job.step_name, log_query(query))
+
+
+def step_view(snapshot: Snapshot, manager_id: int, name: str, query: Query) -> StepView:
+    """Raises UnknownJob."""
+    return StepView(manager_id, snapshot.step(manager_id, name).name, log_query(query))
+
+
+def run_log_view(snapshot: Snapshot, manager_id: int, query: Query) -> RunLogView:
+    """Raises UnknownJob."""
+    return RunLogView(snapshot.run(manager_id).id, log_query(query))
+
+
+def log_zoom(snapshot: Snapshot, job_id: int) -> LogZoom:
+    """The log of a job, whatever its kind. Raises UnknownJob."""
+    job = snapshot.job(job_id)
+    if job.kind is Kind.MANAGER:
+        return LogZoom.of_run(snapshot.run(job.id))
+    if job.kind is Kind.STEP:
+        return LogZoom.of_step(snapshot.step(job.manager_id, job.name))
+    return LogZoom.of_item(snapshot.item(job.id), snapshot.run(job.manager_id))
+
+
+def log_query(query: Query) -> LogQuery:
+    """Raises BadPlace. Of several places the most exact one counts."""
+    places: dict[str, str] = {}
+    for name in ("line", "after", "before"):
+        if query.get(name) and not places:
+            step_id, line = parse_place(query[name])
+            places[name] = str(line) if step_id is None else f"{step_id}.{line}"
+    text = query.get("q") or None
+    if text and len(text) > LONGEST_SEARCH:
+        raise ValidationException(f"q must have at most {LONGEST_SEARCH:,} characters; it has {len(text):,}")
+    return LogQuery(_one_of(Level, query, "level"), text, wrap=query.get("wrap") != "off", **places)
+
+
+def since(query: Query) -> int | None:
+    """The revision of the page that opens a stream."""
+    return _number(query, "since")
+
+
+def _one_of(kind: type[E], query: Query, name: str) -> E | None:
+    value = query.get(name)
+    if not value:
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(member.value for member in kind)
+        raise ValidationException(f"{name} must be one of {known}; {value!r} is none of them") from None
+
+
+def _time(query: Query, name: str) -> float | None:
+    """A time of day in the server's own time zone, as the fields of forms give it, or a whole day."""
+    value = query.get(name)
+    if not value:
+        return None
+    try:
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?", value, re.ASCII):
+            raise ValueError
+        return datetime.fromisoformat(value).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise ValidationException(f"{name} must be a time such as 2026-11-21T12:00; {value!r} is none") from None
+
+
+def _number(query: Query, name: str) -> int | None:
+    value = query.get(name)
+    if not value:
+        return None
+    if not re.fullmatch("[0-9]{1,18}", value, re.ASCII):
+        raise ValidationException(f"{name} must be a number; {value!r} is none")
+    return int(value)

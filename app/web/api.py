@@ -1,0 +1,195 @@
+"""The JSON API: what the pages show, for programs. Each answer is read from one snapshot, which `revision` names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
+from litestar.params import FromQuery, JSONBody, Parameter
+from litestar.status_codes import HTTP_202_ACCEPTED
+
+from app.queue.job_lists import manager_record
+from app.queue.models import Kind, Level
+from app.queue.places import LARGEST
+from app.queue.snapshot import JobFilter, LogFilter, Snapshot
+from app.queue.status import Status
+from app.queue.store.cancel import cancel
+from app.queue.store.start import start
+from app.web.access import Access, DefinitionSummary, NoSuchDefinition
+from app.web.errors import Conflict, error_answers
+from app.web.json_definitions import Definition, DefinitionAnswer, Definitions, JobStarted, StartJob
+from app.web.json_shapes import Cancelled, Job, JobAnswer, Jobs, Line, Logs, Stats, Structure, Tree
+
+MOST_FAILURES = 50
+
+JobId = Annotated[int, Parameter(ge=1, le=LARGEST, description="The id of a run, a step or a work item.")]
+Search = Annotated[str | None, Parameter(max_length=200)]
+Name = Annotated[str | None, Parameter(max_length=200)]
+Place = Annotated[str | None, Parameter(max_length=60)]
+
+
+@post("/jobs", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 422, 503))
+async def start_job(data: JSONBody[StartJob], access: NamedDependency[Access]) -> Response[JobStarted]:
+    """Starts a definition."""
+    plan = await asyncio.to_thread(access.catalog.plan, data.definition, data.parameters)
+    job_id = await access.writer(start, plan)
+    started = JobStarted(access.monitor.revision, job_id, f"/jobs/{job_id}")
+    return Response(started, headers={"Location": started.url})
+
+
+@get("/jobs", responses=error_answers())
+async def list_jobs(
+    access: NamedDependency[Access],
+    kind: FromQuery[Kind | None] = None,
+    status: FromQuery[Status | None] = None,
+    manager_id: Annotated[int | None, Parameter(ge=1, le=LARGEST)] = None,
+    step: Name = None,
+    definition: Name = None,
+    q: Search = None,
+    limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
+    cursor: Place = None,
+) -> Jobs:
+    """Jobs of any kind: runs and steps newest first, then work items by step. `q`: part of the name."""
+    matching = JobFilter(kind, status, manager_id, step, definition, q)
+
+    def reading(snapshot: Snapshot) -> Jobs:
+        page = snapshot.jobs(matching, limit, cursor)
+        return Jobs(snapshot.revision, page.total, [Job.of(job) for job in page.jobs], page.next)
+
+    return await access.read(reading)
+
+
+@get("/jobs/stats")
+async def job_stats(access: NamedDependency[Access]) -> Stats:
+    """How many jobs there are of each kind and status."""
+    return await access.read(lambda snapshot: Stats.at(snapshot.revision, snapshot.statistics()))
+
+
+@get("/jobs/{job_id:int}", responses=error_answers(404))
+async def one_job(job_id: JobId, access: NamedDependency[Access]) -> JobAnswer:
+    """One job of any kind."""
+    return await access.read(lambda snapshot: JobAnswer.at(snapshot.revision, snapshot.job(job_id)))
+
+
+@get("/jobs/{job_id:int}/structure", responses=error_answers(404))
+async def job_structure(job_id: JobId, access: NamedDependency[Access]) -> Structure:
+    """The run that the job is, or belongs to, at a glance."""
+
+    def reading(snapshot: Snapshot) -> Structure:
+        return Structure.of(snapshot.revision, snapshot.run(snapshot.job(job_id).manager_id))
+
+    return await access.read(reading)
+
+
+@get("/jobs/{job_id:int}/tree", responses=error_answers(404))
+async def job_tree(job_id: JobId, access: NamedDependency[Access]) -> Tree:
+    """The run that the job is, or belongs to, with its steps and what failed."""
+    return await access.read(lambda snapshot: read_tree(snapshot, job_id))
+
+
+def read_tree(snapshot: Snapshot, job_id: int) -> Tree:
+    """Raises UnknownJob."""
+    run = snapshot.run(snapshot.job(job_id).manager_id)
+    return Tree.of(snapshot.revision, manager_record(run), run, snapshot.failures(run.id, MOST_FAILURES))
+
+
+@get("/jobs/{job_id:int}/logs", responses=error_answers(404))
+async def job_logs(
+    job_id: JobId,
+    access: NamedDependency[Access],
+    step: Name = None,
+    level: Annotated[Level | None, Parameter(description="Lines at least as severe.")] = None,
+    q: Search = None,
+    after: Place = None,
+    before: Place = None,
+    limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
+) -> Logs:
+    """Log lines in their order: of a run (`step` narrows it), a step, or a work item; the newest, if no place is given.
+
+    `after` and `before`: a line number of a step's log, or `next` of an earlier answer."""
+
+    def reading(snapshot: Snapshot) -> Logs:
+        page = snapshot.log(log_filter(snapshot, job_id, step, level, q), limit, after, before)
+        return Logs(snapshot.revision, page.total, [Line.of(line) for line in page.lines], page.next)
+
+    return await access.read(reading)
+
+
+def log_filter(
+    snapshot: Snapshot, job_id: int, step_name: str | None = None, level: Level | None = None, text: str | None = None
+) -> LogFilter:
+    """Raises UnknownJob, also for a step that the run has not."""
+    job = snapshot.job(job_id)
+    if job.kind is Kind.WORKER:
+        return LogFilter(worker_id=job.id, level=level, text=text)
+    if job.kind is Kind.STEP:
+        return LogFilter(step_id=job.id, level=level, text=text)
+    if step_name is not None:
+        return LogFilter(step_id=snapshot.step(job.id, step_name).id, level=level, text=text)
+    return LogFilter(manager_id=job.id, level=level, text=text)
+
+
+@post("/jobs/{job_id:int}/cancellation", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 503))
+async def cancel_job(job_id: JobId, access: NamedDependency[Access]) -> Cancelled:
+    """Cancels a run with everything in it that has not ended."""
+    job = await access.read(lambda snapshot: snapshot.job(job_id))
+    if job.kind is not Kind.MANAGER:
+        what = "a step" if job.kind is Kind.STEP else "a work item"
+        raise Conflict(
+            f"job {job_id} is {what}; only a whole run can be cancelled: job {job.manager_id}",
+            url=f"/jobs/{job.manager_id}",
+        )
+    if not await access.writer(cancel, job_id, "cancelled through the API"):
+        ended = await access.read(lambda snapshot: snapshot.job(job_id))
+        raise Conflict(f"job {job_id} has ended already: {ended.status}, {ended.reason}", url=f"/jobs/{job_id}")
+    cancelled = await access.read(lambda snapshot: snapshot.job(job_id))
+    stopped = cancelled.counts.cancelled if cancelled.counts else 0
+    items = f"{stopped:,} work item{'' if stopped == 1 else 's'}"
+    return Cancelled(access.monitor.revision, job_id, f"job {job_id} is cancelled, with {items} that had not ended")
+
+
+@get("/definitions")
+async def list_definitions(access: NamedDependency[Access]) -> Definitions:
+    """Every definition, valid or not."""
+    found = [Definition.of(each) for each in await asyncio.to_thread(access.catalog.definitions)]
+    return Definitions(access.monitor.revision, len(found), found)
+
+
+@get("/definitions/{definition_id:str}", responses=error_answers(404))
+async def one_definition(
+    definition_id: Annotated[str, Parameter(max_length=200, examples=[Example(value="codebase_classify")])],
+    access: NamedDependency[Access],
+) -> DefinitionAnswer:
+    """One definition with its text."""
+    found = _by_id(await asyncio.to_thread(access.catalog.definitions), definition_id)
+    return DefinitionAnswer(access.monitor.revision, Definition.of(found), found.text)
+
+
+def _by_id(definitions: Any, definition_id: str) -> DefinitionSummary:
+    by_id: Mapping[str, DefinitionSummary] = {each.id: each for each in reversed(definitions)}
+    if definition_id not in by_id:
+        raise NoSuchDefinition(f"there is no definition {definition_id!r}; there are: {', '.join(sorted(by_id))}")
+    return by_id[definition_id]
+
+
+def api_router() -> Router:
+    """All of it, under /api."""
+    return Router(
+        "/api",
+        route_handlers=[
+            start_job,
+            list_jobs,
+            job_stats,
+            one_job,
+            job_structure,
+            job_tree,
+            job_logs,
+            cancel_job,
+            list_definitions,
+            one_definition,
+        ],
+    )

@@ -1,0 +1,64 @@
+"""Names in the page: the ids of elements and the addresses of lists. Computed here, typed nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import quote, urlencode
+
+VIEW = "view"
+TITLE = "title"
+ICON = "icon"
+LIVENESS = "liveness"
+
+
+def job(job_id: int, part: str = "") -> str:
+    """The id of a job's element, or of a part of it: job-12, job-12-head."""
+    return f"job-{job_id}-{part}" if part else f"job-{job_id}"
+
+
+def count(scope: object, kind: str, status: str) -> str:
+    """The id of the element that shows one count: count-manager-12-worker-failed."""
+    return f"count-{str(scope).replace(':', '-')}-{kind}-{status}"
+
+
+def line(step_id: int, number: int) -> str:
+    return f"job-{step_id}-line-{number}"
+
+
+def anchor(number: int, step_id: int | None = None) -> str:
+    """The id of a line on the page of its log: L120, or L40-120 where several steps have lines."""
+    return f"L{number}" if step_id is None else f"L{step_id}-{number}"
+
+
+def job_url(job_id: int) -> str:
+    return f"/jobs/{job_id}"
+
+
+def step_url(manager_id: int, name: str) -> str:
+    return f"/jobs/{manager_id}/steps/{quote(name, safe='')}"
+
+
+def minute(at: float | None) -> str | None:
+    """A time as a field of a form has it: 2026-11-21T12:00."""
+    if at is None:
+        return None
+    local = datetime.fromtimestamp(at)
+    return local.isoformat(timespec="seconds" if local.second else "minutes")
+
+
+def with_query(path: str, query: Mapping[str, object]) -> str:
+    """The address with those parameters that have a value, in the order given."""
+    given = {name: str(value) for name, value in query.items() if value is not None and value != ""}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def jobs_url(**query: object) -> str:
+    """The address of the list of the jobs that match."""
+    return with_query("/jobs", query)
+
+
+def stream_url(url: str) -> str:
+    """The stream of the view at `url`: /queue?status=failed has /queue/stream?status=failed."""
+    path, mark, query = url.partition("?")
+    return f"{path}/stream{mark}{query}"

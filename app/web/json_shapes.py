@@ -1,0 +1,283 @@
+"""What the JSON API sends and takes. Every answer carries the revision of the snapshot it was read from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
+
+from app.queue.models import Kind, Level
+from app.queue.records import Counts, FailureGroup, JobRecord, LogLine, RunRecord, Statistics, StepRecord
+from app.queue.status import FINAL, Status
+from app.queue.step_monitor import JobUpdate
+
+Revision = Annotated[int, Meta(description="Names the moment this was read; grows with every change.")]
+
+
+class Error(Struct, frozen=True, omit_defaults=True):
+    """Why a request was not granted. `problems`: what is wrong, by key. `url`: where to look instead."""
+
+    error: str
+    detail: str
+    problems: dict[str, str] | None = None
+    url: str | None = None
+
+
+class CountsJson(Struct, frozen=True):
+    """How many jobs have each status."""
+
+    total: int
+    pending: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    skipped: int
+
+    @classmethod
+    def of(cls, counts: Counts) -> CountsJson:
+        return cls(counts.total, *counts)
+
+
+class ByKind(Struct, frozen=True):
+    """Counts of the jobs of each kind."""
+
+    manager: CountsJson
+    step: CountsJson
+    worker: CountsJson
+
+
+class Stats(CountsJson, frozen=True, kw_only=True):
+    """Counts of all jobs, and of the jobs of each kind."""
+
+    revision: Revision
+    by_kind: ByKind
+
+    @classmethod
+    def at(cls, revision: int, statistics: Statistics) -> Stats:
+        kinds = ByKind(*map(CountsJson.of, (statistics.manager, statistics.step, statistics.worker)))
+        return cls(statistics.all.total, *statistics.all, revision=revision, by_kind=kinds)
+
+
+class Job(Struct, frozen=True):
+    """A job of any kind. `counts` are those of its work items; a work item has none."""
+
+    id: int
+    kind: Kind
+    name: str
+    status: Status
+    reason: str
+    definition: str
+    manager_id: int
+    step_id: int | None
+    step_name: str | None
+    attempt: int
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    document_count: int
+    counts: CountsJson | None
+
+    @classmethod
+    def of(cls, job: JobRecord) -> Job:
+        return cls(
+            id=job.id,
+            kind=job.kind,
+            name=job.name,
+            status=job.status,
+            reason=job.reason,
+            definition=job.definition,
+            manager_id=job.manager_id,
+            step_id=job.step_id,
+            step_name=job.step_name,
+            attempt=job.attempt,
+            error=job.error,
+            created_at=moment(job.created_at),
+            started_at=_moment_or_none(job.started_at),
+            finished_at=_moment_or_none(job.finished_at),
+            document_count=job.document_count,
+            counts=CountsJson.of(job.counts) if job.counts is not None else None,
+        )
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+
+class JobAnswer(Job, frozen=True, kw_only=True):
+    """One job, its fields beside the revision."""
+
+    revision: Revision
+
+    @classmethod
+    def at(cls, revision: int, job: JobRecord) -> JobAnswer:
+        return cls(revision=revision, **asdict(Job.of(job)))
+
+
+class Jobs(Struct, frozen=True):
+    """A page of a list. `total`: over all pages. `next`: the cursor of the next page, if there is one."""
+
+    revision: Revision
+    total: int
+    jobs: list[Job]
+    next: str | None
+
+
+class StepStructure(Struct, frozen=True):
+    """A step at a glance."""
+
+    name: str
+    status: Status
+    log_count: int
+    child_count: int
+
+
+class Structure(Struct, frozen=True):
+    """A run at a glance. `updated_at`: when the status of the run or of one of its steps last changed."""
+
+    revision: Revision
+    job_id: int
+    status: Status
+    steps: list[StepStructure]
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, revision: int, run: RunRecord) -> Structure:
+        steps = [StepStructure(step.name, step.status, step.log_count, step.counts.total) for step in run.steps]
+        return cls(revision, run.id, run.status, steps, moment(max(_latest(run), *map(_latest, run.steps))))
+
+
+class FailureJson(Struct, frozen=True):
+    """Work items of one step that failed with the same message, numbers and the like aside. `message` and `job_id` are
+    those of the first of them."""
+
+    step_name: str
+    message: str
+    count: int
+    job_id: int
+
+
+class StepTree(Struct, frozen=True):
+    """A step of a run, with the counts of its work items and the steps it depends on."""
+
+    id: int
+    name: str
+    type: str
+    description: str
+    depends: list[str]
+    status: Status
+    reason: str
+    counts: CountsJson
+    log_count: int
+    document_count: int
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, step: StepRecord) -> StepTree:
+        return cls(
+            id=step.id,
+            name=step.name,
+            type=step.type,
+            description=step.description,
+            depends=list(step.depends),
+            status=step.status,
+            reason=step.reason,
+            counts=CountsJson.of(step.counts),
+            log_count=step.log_count,
+            document_count=step.document_count,
+            started_at=_moment_or_none(step.started_at),
+            finished_at=_moment_or_none(step.finished_at),
+        )
+
+
+class Tree(Struct, frozen=True):
+    """A run with its steps, and its failed work items grouped by message, the largest groups first."""
+
+    revision: Revision
+    job: Job
+    parameters: dict[str, str]
+    steps: list[StepTree]
+    failures: list[FailureJson]
+
+    @classmethod
+    def of(cls, revision: int, job: JobRecord, run: RunRecord, failures: tuple[FailureGroup, ...]) -> Tree:
+        return cls(
+            revision,
+            Job.of(job),
+            dict(run.parameters),
+            [StepTree.of(step) for step in run.steps],
+            [FailureJson(each.step_name, each.first.message, each.count, each.first.id) for each in failures],
+        )
+
+
+class Line(Struct, frozen=True):
+    """A log entry. `line` is its number in its step's log; `job_id` the work item, or the step, that said it."""
+
+    line: int
+    at: datetime
+    level: Level
+    message: str
+    job_id: int
+    step_name: str
+
+    @classmethod
+    def of(cls, line: LogLine) -> Line:
+        owner = line.step_id if line.worker_id is None else line.worker_id
+        return cls(line.line, moment(line.at), line.level, line.message, owner, line.step_name)
+
+
+class Logs(Struct, frozen=True):
+    """A window of a log. `total`: lines under the filter. `next`: give it as `after` to read on."""
+
+    revision: Revision
+    total: int
+    lines: list[Line]
+    next: str | None
+
+
+class Cancelled(Struct, frozen=True):
+    """What a cancellation did."""
+
+    revision: Revision
+    job_id: int
+    detail: str
+
+
+class JobUpdateJson(Struct, frozen=True):
+    """The data of a `job_update` event: a run (`job`) or one step of it (`job_step`) changed."""
+
+    context: Literal["job", "job_step"]
+    job_id: int
+    step_name: str | None
+    status: Status
+    refresh_logs: bool
+
+    @classmethod
+    def of(cls, update: JobUpdate) -> JobUpdateJson:
+        return cls(update.context, update.job_id, update.step_name, update.status, update.refresh_logs)
+
+
+class Health(Struct, frozen=True):
+    """Whether the server can read and write its database."""
+
+    status: Literal["ok", "trouble"]
+    revision: Revision
+    version: str
+    detail: str = ""
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch as a UTC time, which is sent as ISO 8601."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _moment_or_none(seconds: float | None) -> datetime | None:
+    return None if seconds is None else moment(seconds)
+
+
+def _latest(job: RunRecord | StepRecord) -> float:
+    return max(time for time in (job.created_at, job.started_at, job.finished_at) if time is not None)

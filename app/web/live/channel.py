@@ -1,0 +1,148 @@
+"""A channel: one view, its latest paint, and everybody who looks at it.
+
+The first change is painted at once. Changes that follow within `INTERVAL` of the start of a paint are painted
+together, and the last of them always is. A paint is read, rendered and compared in a reader thread; the result is
+encoded once and handed to every subscriber.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from time import time_ns
+
+import structlog
+
+from app.queue.snapshot import Snapshot
+from app.web.access import Access
+from app.web.live.frames import Ring, frame
+from app.web.live.subscriber import Subscriber
+from app.web.pieces import Swap, diff
+from app.web.screens import Easel, Screen, View
+
+INTERVAL = 0.1
+"""Seconds from the start of one paint to the start of the next."""
+
+log = structlog.get_logger(__name__)
+
+
+class Channel:
+    """Made by the hub; lives on the event loop."""
+
+    def __init__(self, view: View, access: Access, easel: Easel, painted: Screen | None) -> None:
+        self.view = view
+        self.subscribers: set[Subscriber] = set()
+        self._access = access
+        self._easel = easel
+        self._ring = Ring(f"{time_ns():x}")
+        self._screen = painted
+        self._whole: bytes | None = None
+        self._dirty = True
+        self._painting: asyncio.Task[None] | None = None
+
+    def hear(self) -> None:
+        """Something that concerns the view was committed."""
+        self._dirty = True
+        if self.subscribers:
+            self._wake()
+
+    def join(self, subscriber: Subscriber, greeting: str, last_id: str | None, since: int | None, heard: int) -> None:
+        """Adds a subscriber and queues what brings it to the present: nothing, what it missed, or the whole view.
+
+        `since` is the revision of the page that opened the stream, `heard` that of the latest commit heard of.
+        """
+        self.subscribers.add(subscriber)
+        missed = self._ring.after(last_id)
+        if last_id is None and since is not None and self._shows_the_same(since, heard):
+            missed = []
+        if missed is not None:
+            subscriber.synchronised = True
+            for made in missed:
+                subscriber.put(made)
+        elif not self._dirty and self._screen:
+            self._synchronise(subscriber, self._screen)
+        self.greet(subscriber, greeting)
+        if self._dirty:
+            self._wake()
+
+    def leave(self, subscriber: Subscriber) -> None:
+        self.subscribers.discard(subscriber)
+
+    def beat(self, greeting: str) -> None:
+        """Tells every subscriber that the stream lives, and cuts those that have stopped reading."""
+        for subscriber in tuple(self.subscribers):
+            subscriber.beat()
+        for subscriber in tuple(self.subscribers):
+            self.greet(subscriber, greeting)
+
+    def greet(self, subscriber: Subscriber, greeting: str) -> None:
+        # The id says how far a reader is; one that is still to get the whole view must not claim to be anywhere.
+        subscriber.put(frame(greeting, self._ring.last_id if subscriber.synchronised else None))
+
+    def close(self) -> None:
+        if self._painting:
+            self._painting.cancel()
+
+    def _shows_the_same(self, since: int, heard: int) -> bool:
+        """Whether a page painted at revision `since` shows what the channel's latest paint shows.
+
+        It does if both were painted at one revision, or if nothing that concerns the view came between. A page may have
+        read a commit that was not heard of yet: that one may still concern the view, and its lines be appended twice.
+        """
+        if self._screen is None:
+            return False
+        return since == self._screen.revision or (not self._dirty and self._screen.revision < since <= heard)
+
+    def _wake(self) -> None:
+        if self._painting is None:
+            self._painting = asyncio.get_running_loop().create_task(self._paint_until_clean())
+
+    async def _paint_until_clean(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._dirty and self.subscribers:
+                self._dirty = False
+                started = loop.time()
+                await self._repaint()
+                await asyncio.sleep(max(0.0, started + INTERVAL - loop.time()))
+        except Exception:
+            # Whoever is cut comes back, and asks for the truth again; a fault that stays is answered there.
+            log.exception("painting failed", view=self.view.url)
+            self._dirty = True
+            for subscriber in tuple(self.subscribers):
+                subscriber.drop()
+        finally:
+            self._painting = None
+
+    async def _repaint(self) -> None:
+        before = self._screen
+        screen, message = await self._access.read(lambda snapshot: self._paint(snapshot, before))
+        self._screen, self._whole = screen, None
+        if message:
+            made = self._ring.add(message)
+            for subscriber in tuple(self.subscribers):
+                if subscriber.synchronised:
+                    subscriber.put(made)
+        for subscriber in tuple(self.subscribers):
+            if not subscriber.synchronised:
+                self._synchronise(subscriber, screen)
+
+    def _paint(self, snapshot: Snapshot, before: Screen | None) -> tuple[Screen, str]:
+        """In a reader thread: the view as it is now, and the message that brings a page from `before` to it."""
+        screen = self.view.paint(self._easel, snapshot)
+        return screen, self._message(list(_differences(before, screen))) if before else ""
+
+    def _message(self, swaps: list[Swap]) -> str:
+        template = self._easel.painter.environment.get_template("fragments/swaps.html")
+        return template.render(swaps=swaps).strip() if swaps else ""
+
+    def _synchronise(self, subscriber: Subscriber, screen: Screen) -> None:
+        if self._whole is None:
+            self._whole = frame(self._message([Swap.whole(piece) for piece in screen.pieces]), self._ring.last_id)
+        subscriber.put(self._whole)
+        subscriber.synchronised = True
+
+
+def _differences(before: Screen, after: Screen) -> Iterator[Swap]:
+    for old, new in zip(before.pieces, after.pieces, strict=True):
+        yield from diff(old, new)

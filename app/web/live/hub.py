@@ -1,0 +1,125 @@
+"""The hub: hears of every commit, and keeps the views that somebody looks at true."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import jinja2
+from sse_starlette import EventSourceResponse
+
+from app.queue.writer import Commit
+from app.web import dom
+from app.web.access import Access
+from app.web.live.channel import Channel
+from app.web.live.subscriber import Subscriber
+from app.web.pieces import Painter, Swap
+from app.web.screens import Easel, Screen, View
+
+HEARTBEAT = 5.0
+"""Seconds between two signs of life. The page's style sheet calls a stream lost after somewhat more than two."""
+LINGER = 30.0
+"""Seconds that a channel outlives its last subscriber, so that a reload finds it."""
+FAREWELL = 2.0
+"""Seconds that streams get to end by themselves when the server stops."""
+OFFERED = 16
+"""Painted pages that are kept until their streams are opened, moments later."""
+
+
+class Live:
+    """All channels. Enter `running()` for the time of the server."""
+
+    def __init__(
+        self, access: Access, jinja: jinja2.Environment, heartbeat: float = HEARTBEAT, linger: float = LINGER
+    ) -> None:
+        self.easel = Easel(Painter(jinja))
+        """What pages and streams are painted with; shared, so that what one has painted the other need not."""
+        self._access = access
+        self._heartbeat = heartbeat
+        self._linger = linger
+        self._channels: dict[str, Channel] = {}
+        self._offered: OrderedDict[str, Screen] = OrderedDict()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Live]:
+        with self._access.monitor.listening(self._hear):
+            tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._end_with_the_server())]
+            try:
+                yield self
+            finally:
+                for task in tasks:
+                    task.cancel()
+                for channel in self._channels.values():
+                    channel.close()
+
+    @property
+    def channels(self) -> int:
+        """How many views are kept."""
+        return len(self._channels)
+
+    def subscribe(self, view: View, last_id: str | None, since: int | None) -> Subscriber:
+        """Opens a stream of the view for a page painted at revision `since`, or for one that comes back with the id of
+        the last message it got."""
+        channel = self._channels.get(view.url) or self._open(view)
+        subscriber = Subscriber(lambda leaving: self._leave(channel, leaving))
+        channel.join(subscriber, self._greeting(), last_id, since, self._access.monitor.revision)
+        return subscriber
+
+    def offer(self, view: View, screen: Screen) -> None:
+        """Takes a view that was just painted for a page, whose stream will be opened next and can go on from here."""
+        channel = self._channels.get(view.url)
+        if channel and channel.subscribers:
+            return
+        if channel:
+            self._forget(channel)
+        self._offered[view.url] = screen
+        while len(self._offered) > OFFERED:
+            self._offered.popitem(last=False)
+
+    def _open(self, view: View) -> Channel:
+        channel = Channel(view, self._access, self.easel, self._offered.pop(view.url, None))
+        self._channels[view.url] = channel
+        return channel
+
+    def _hear(self, commit: Commit) -> None:
+        for channel in self._channels.values():
+            if any(map(channel.view.concerns, commit.changes)):
+                channel.hear()
+
+    def _leave(self, channel: Channel, subscriber: Subscriber) -> None:
+        channel.leave(subscriber)
+        if not channel.subscribers:
+            asyncio.get_running_loop().call_later(self._linger, self._forget, channel)
+
+    def _forget(self, channel: Channel) -> None:
+        if not channel.subscribers and self._channels.get(channel.view.url) is channel:
+            channel.close()
+            del self._channels[channel.view.url]
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat)
+            greeting = self._greeting()
+            for channel in tuple(self._channels.values()):
+                channel.beat(greeting)
+
+    def _greeting(self) -> str:
+        """The sign of life, with the time up to which the page is known to be true."""
+        painter = self.easel.painter
+        liveness = painter.piece("liveness.html", dom.LIVENESS, at=time.time())
+        template = painter.environment.get_template("fragments/swaps.html")
+        return template.render(swaps=[Swap(dom.LIVENESS, "outerHTML", liveness.html)]).strip()
+
+    async def _end_with_the_server(self) -> None:
+        """One watcher for all streams: they end when the server is told to stop, and so do not keep it from
+        stopping."""
+        await EventSourceResponse._listen_for_exit_signal()
+        subscribers = [each for channel in self._channels.values() for each in channel.subscribers]
+        for subscriber in subscribers:
+            subscriber.end()
+        await asyncio.sleep(FAREWELL)
+        for subscriber in subscribers:
+            subscriber.cut.set()

@@ -1,0 +1,1 @@
+"""How each record is painted: one function per piece, one template each in templates/fragments."""

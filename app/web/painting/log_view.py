@@ -1,0 +1,266 @@
+"""The view of a log on its own page: levels with their totals, a search, a window of lines, and ways to others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from app.queue.models import Level
+from app.queue.records import LogLine
+from app.queue.snapshot import Snapshot
+from app.web import dom
+from app.web.logs.query import LogQuery, LogZoom, Place
+from app.web.logs.searches import Searches
+from app.web.logs.tracks import Track, Tracks, tracks_of
+from app.web.painting.log_lines import Look, paint_grouped, paint_lines
+from app.web.painting.logs import last_chunks
+from app.web.pieces import Painter, Piece
+from app.web.shelf import Shelf
+
+WINDOW = 250
+"""Lines of a window, and of a chunk at the end of the log, where one to two chunks are shown."""
+BEFORE_LINE = 100
+"""Lines that a window shows before the line that is asked for."""
+
+LEVELS: tuple[tuple[Level | None, str], ...] = (
+    (None, "all"),
+    (Level.INFO, "info or above"),
+    (Level.WARN, "warn or above"),
+    (Level.ERROR, "error"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPaint:
+    """One paint of one log: what is asked for, and what it is made with."""
+
+    painter: Painter
+    shelf: Shelf
+    searches: Searches
+    snapshot: Snapshot
+    zoom: LogZoom
+    query: LogQuery
+
+    def id(self, part: str) -> str:
+        return dom.job(self.zoom.owner_id, part)
+
+    @property
+    def look(self) -> Look:
+        query, zoom = self.query, self.zoom
+        return Look(
+            zoom.path,
+            linked=True,
+            has_steps=zoom.has_steps,
+            says_who=zoom.worker_id is None,
+            text=query.text,
+            wrap=query.wrap,
+            chosen=self.chosen,
+        )
+
+    @property
+    def chosen(self) -> Place | None:
+        return None if self.query.line is None else self.zoom.parse(self.query.line)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelChoice:
+    """A level that can be asked for. `number`: how many lines there are at least that severe."""
+
+    id: str
+    scope: str
+    level: Level | None
+    word: str
+    number: int
+    url: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What the search found. `rank`: which of the hits is the chosen line."""
+
+    total: int
+    text: str
+    rank: int | None
+    previous: str | None
+    next: str | None
+    only: str | None
+    """The page that shows nothing but the hits."""
+    clear: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The lines that are shown, and the addresses of those before and after them."""
+
+    chunks: Sequence[Piece]
+    lines: int
+    earlier: str | None
+    later: str | None
+
+
+def paint_log(paint: LogPaint) -> Piece:
+    zoom, query = paint.zoom, paint.query
+    tracks = tracks_of(paint.snapshot, paint.searches, zoom, query)
+    shown = tracks
+    if query.text and query.line is not None:
+        shown = tracks_of(paint.snapshot, paint.searches, zoom, query.but(text=None))
+    window = _tail(paint, shown) if query.follows else _window(paint, shown)
+    painter = paint.painter
+    children = {
+        "bar": _paint_bar(paint, shown),
+        "hits": painter.once(_paint_hits, (paint.id("log-hits"), _hits(paint, tracks) if query.text else None)),
+        "earlier": painter.piece(
+            "log_earlier.html",
+            paint.id("log-earlier"),
+            start=window.earlier and query.anywhere(after="0").url(zoom.path),
+            earlier=window.earlier,
+            lines=window.lines,
+            total=shown.total,
+        ),
+        "lines": painter.list("log_lines.html", paint.id("lines"), window.chunks, total=shown.total),
+        "empty": painter.piece(
+            "log_empty.html",
+            paint.id("log-empty"),
+            has_lines=window.lines > 0,
+            query=query,
+            total=shown.total,
+            has_spoken=any(step.log_count for step in zoom.steps),
+            is_final=all(step.is_final for step in zoom.steps),
+            every=query.but(level=None, text=None).anywhere().url(zoom.path),
+        ),
+        "later": painter.piece(
+            "log_later.html",
+            paint.id("log-later"),
+            later=window.later,
+            end=None if query.follows else query.anywhere().url(zoom.path),
+        ),
+    }
+    return painter.piece("log_view.html", paint.id("log"), children, zoom=zoom, query=query)
+
+
+def _paint_bar(paint: LogPaint, tracks: Tracks) -> Piece:
+    zoom, query = paint.zoom, paint.query
+    choices = {
+        f"level_{level or 'all'}": LevelChoice(
+            paint.id(f"log-{level or 'all'}"),
+            zoom.scope,
+            level,
+            word,
+            tracks.levels.at_least(level),
+            query.but(level=level, after=None, before=None).url(zoom.path),
+            query.level == level or (level is None and query.level is Level.DEBUG),
+        )
+        for level, word in LEVELS
+    }
+    children = {name: paint.painter.once(_paint_choice, choice) for name, choice in choices.items()}
+    download = LogQuery(level=query.level, text=query.text).url(zoom.download)
+    wrap = query.but(wrap=not query.wrap).url(zoom.path)
+    return paint.painter.piece(
+        "log_bar.html",
+        paint.id("log-bar"),
+        children,
+        zoom=zoom,
+        query=query,
+        download=download,
+        wrap=wrap,
+        selects=query.level is not None or query.text is not None,
+    )
+
+
+def _paint_choice(painter: Painter, choice: LevelChoice) -> Piece:
+    return painter.piece("log_level.html", choice.id, choice=choice)
+
+
+def _hits(paint: LogPaint, tracks: Tracks) -> Hits:
+    zoom, query, chosen = paint.zoom, paint.query, paint.chosen
+    previous = tracks.previous_found(chosen) if chosen else None
+    following = tracks.next_found(chosen or (0, 0))
+    return Hits(
+        total=tracks.total,
+        text=query.text or "",
+        rank=tracks.rank(chosen) if chosen else None,
+        previous=_line_url(paint, previous),
+        next=_line_url(paint, following),
+        only=query.anywhere().url(zoom.path) if chosen else None,
+        clear=query.but(text=None).url(zoom.path),
+    )
+
+
+def _line_url(paint: LogPaint, place: Place | None) -> str | None:
+    if place is None:
+        return None
+    step_id, line = place
+    url = paint.query.anywhere(line=paint.zoom.place(step_id, line)).url(paint.zoom.path)
+    return f"{url}#{dom.anchor(line, step_id if paint.zoom.has_steps else None)}"
+
+
+def _paint_hits(painter: Painter, named: tuple[str, Hits | None]) -> Piece:
+    hits_id, hits = named
+    return painter.piece("log_hits.html", hits_id, hits=hits)
+
+
+def _tail(paint: LogPaint, tracks: Tracks) -> Window:
+    """The end of the log: the last one or two chunks of the last step, and of those before it, until it is enough."""
+    chunks: list[Piece] = []
+    lines = 0
+    for track in reversed(tracks.all):
+        if lines >= WINDOW:
+            break
+        if track.total:
+            first, last = last_chunks(track.total, WINDOW)
+            chunks[:0] = [_chunk(paint, track, number, number == first) for number in range(first, last + 1)]
+            lines += track.total - first * WINDOW
+            begin = track.ranks(first * WINDOW, 1)
+    earlier = None
+    if lines < tracks.total:
+        earlier = paint.query.anywhere(before=paint.zoom.place(begin[0].step_id, begin[0].line)).url(paint.zoom.path)
+    return Window(chunks, lines, earlier, None)
+
+
+def _chunk(paint: LogPaint, track: Track, number: int, is_first: bool) -> Piece:
+    """A chunk at the end of the log; a full one is painted once."""
+    wanted = min(WINDOW, track.total - number * WINDOW)
+    label = track.step.name if paint.zoom.has_steps and is_first else None
+
+    def painted() -> Piece:
+        return _paint_chunk(paint, track.step.id, number, track.ranks(number * WINDOW, wanted), label)
+
+    if wanted < WINDOW:
+        return painted()
+    return paint.shelf.once((paint.look, track.step.id, paint.query.level, number, label), painted)
+
+
+def _window(paint: LogPaint, tracks: Tracks) -> Window:
+    """The lines at a place."""
+    query, zoom = paint.query, paint.zoom
+    if query.line is not None:
+        step_id, number = zoom.parse(query.line)
+        before = tracks.before((step_id, number), BEFORE_LINE)
+        lines = before + tracks.after((step_id, number - 1), WINDOW - len(before))
+    elif query.after is not None:
+        lines = tracks.after(zoom.parse(query.after), WINDOW)
+    else:
+        lines = tracks.before(zoom.parse(query.before or "0"), WINDOW)
+    if not lines:
+        return Window((), 0, None, None)
+    first, last = ((line.step_id, line.line) for line in (lines[0], lines[-1]))
+    earlier = query.anywhere(before=zoom.place(*first)) if tracks.before(first, 1) else None
+    later = query.anywhere(after=zoom.place(*last)) if tracks.after(last, 1) else None
+    names = {step.id: step.name for step in zoom.steps}
+    chunks = [
+        _paint_chunk(paint, step_id, "here", tuple(of_step), names[step_id] if zoom.has_steps else None)
+        for step_id, of_step in groupby(lines, key=lambda line: line.step_id)
+    ]
+    return Window(
+        chunks, len(lines), earlier.url(zoom.path) if earlier else None, later.url(zoom.path) if later else None
+    )
+
+
+def _paint_chunk(
+    paint: LogPaint, step_id: int, number: int | str, lines: Sequence[LogLine], label: str | None
+) -> Piece:
+    paint_them = paint_lines if paint.query.selects else paint_grouped
+    entries = paint_them(paint.painter, lines, paint.look)
+    return paint.painter.list("log_chunk.html", dom.job(step_id, f"lines-{number}"), entries, label=label)

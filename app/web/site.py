@@ -1,0 +1,46 @@
+"""The site: everything that people see, for the application to serve.
+
+Its handlers want two dependencies: `access` (what to read, write and start) and `live` (the hub, running).
+"""
+
+from __future__ import annotations
+
+from litestar.datastructures import CacheControlHeader
+from litestar.static_files import create_static_files_router
+from litestar.types import ControllerRouterHandler
+
+from app.resources import static_dir
+from app.web import actions, downloads, fragments, pages, streams
+from app.web.stylesheet import stylesheet
+
+_A_DAY = CacheControlHeader(public=True, max_age=86_400)
+
+
+def handlers() -> list[ControllerRouterHandler]:
+    """Pages, streams, fragments, actions, the style sheet and the static files."""
+    return [
+        pages.home,
+        pages.queue_page,
+        pages.jobs_page,
+        pages.job_page,
+        pages.run_log_page,
+        pages.step_page,
+        streams.queue_stream,
+        streams.jobs_stream,
+        streams.job_stream,
+        streams.run_log_stream,
+        streams.step_stream,
+        fragments.statistics_fragment,
+        fragments.throughput_fragment,
+        fragments.timeline_fragment,
+        fragments.job_fragment,
+        fragments.job_head_fragment,
+        fragments.step_fragment,
+        fragments.log_fragment,
+        downloads.job_log,
+        downloads.step_log,
+        actions.start_run,
+        actions.cancel_run,
+        stylesheet,
+        create_static_files_router("/static", [static_dir()], cache_control=_A_DAY, include_in_schema=False),
+    ]

@@ -1,0 +1,57 @@
+"""The streams: each page's sibling, that keeps it true."""
+
+from __future__ import annotations
+
+from litestar import get
+from litestar.params import FromPath
+
+from app.web import addresses
+from app.web.dependencies import AnyRequest, TheAccess, TheLive
+from app.web.live.hub import Live
+from app.web.live.response import LiveResponse
+from app.web.screens import View
+
+_EVENT_STREAM = "text/event-stream"
+
+
+@get("/queue/stream", media_type=_EVENT_STREAM, include_in_schema=False)
+async def queue_stream(request: AnyRequest, live: TheLive) -> LiveResponse:
+    return _follow(addresses.queue_view(request.query_params), request, live)
+
+
+@get("/jobs/stream", media_type=_EVENT_STREAM, include_in_schema=False)
+async def jobs_stream(request: AnyRequest, live: TheLive) -> LiveResponse:
+    return _follow(addresses.jobs_view(request.query_params), request, live)
+
+
+@get("/jobs/{job_id:int}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
+async def job_stream(job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive) -> LiveResponse:
+    query = request.query_params
+    view = await access.read(lambda snapshot: addresses.job_view(snapshot, job_id, query))
+    return _follow(view, request, live)
+
+
+@get("/jobs/{job_id:int}/log/stream", media_type=_EVENT_STREAM, include_in_schema=False)
+async def run_log_stream(job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive) -> LiveResponse:
+    query = request.query_params
+    view = await access.read(lambda snapshot: addresses.run_log_view(snapshot, job_id, query))
+    return _follow(view, request, live)
+
+
+@get("/jobs/{manager_id:int}/steps/{name:str}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
+async def step_stream(
+    manager_id: FromPath[int],
+    name: FromPath[str],
+    request: AnyRequest,
+    access: TheAccess,
+    live: TheLive,
+) -> LiveResponse:
+    query = request.query_params
+    view = await access.read(lambda snapshot: addresses.step_view(snapshot, manager_id, name, query))
+    return _follow(view, request, live)
+
+
+def _follow(view: View, request: AnyRequest, live: Live) -> LiveResponse:
+    # After a reconnect the query still says what the page was opened with; the header says what it has seen since.
+    last_id = request.headers.get("last-event-id")
+    return LiveResponse(live.subscribe(view, last_id, addresses.since(request.query_params)))

@@ -1,0 +1,124 @@
+"""Templates: how they are loaded, and how what is stored becomes text on a page.
+
+Everything is escaped, always. Control and bidirectional characters, which could make a name look like another one or
+turn a line around, are shown as visible symbols. Times are shown as absolute clock times, never relative to now, so
+that what was painted earlier and what is painted now are the same.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+import jinja2
+import msgspec
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.template.config import TemplateConfig
+from markupsafe import Markup
+
+from app.resources import templates_dir
+from app.web import dom
+from app.web.stylesheet import stylesheet_url
+
+_DECEPTIVE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+_SYMBOL_FOR_NULL = 0x2400
+_SYMBOL_FOR_DELETE = "\u2421"
+
+
+def environment() -> jinja2.Environment:
+    """The environment that renders every page, fragment and message."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates_dir()),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters.update(
+        clock=clock,
+        short_clock=short_clock,
+        sentence=sentence,
+        stamp=stamp,
+        moment=moment,
+        duration=duration,
+        number=number,
+        pretty=pretty,
+    )
+    made.globals.update(dom=dom, stylesheet_url=stylesheet_url)
+    return made
+
+
+def template_config(jinja: jinja2.Environment) -> TemplateConfig[JinjaTemplateEngine]:
+    """Litestar's view of the same environment."""
+    return TemplateConfig(instance=JinjaTemplateEngine.from_environment(jinja))
+
+
+def shown(value: object) -> object:
+    """Text with its control and bidirectional characters made visible; markup and other values as they are."""
+    if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
+        return _DECEPTIVE.sub(_symbol, value)
+    return value
+
+
+def _symbol(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    if code < 0x20:
+        return chr(_SYMBOL_FOR_NULL + code)
+    return _SYMBOL_FOR_DELETE if code == 0x7F else f"\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}U+{code:04X}\u203a"
+
+
+def clock(at: float) -> str:
+    """12:00:05"""
+    return f"{_local(at):%H:%M:%S}"
+
+
+def short_clock(at: float) -> str:
+    """12:00"""
+    return f"{_local(at):%H:%M}"
+
+
+def moment(at: float) -> str:
+    """21 Nov 12:00:05"""
+    local = _local(at)
+    return f"{local.day} {local:%b %H:%M:%S}"
+
+
+def stamp(at: float) -> str:
+    """2026-11-21T12:00:05.123+01:00"""
+    return _local(at).isoformat(timespec="milliseconds")
+
+
+def _local(at: float) -> datetime:
+    return datetime.fromtimestamp(at).astimezone()
+
+
+def duration(seconds: float) -> str:
+    """85 ms, 12.3 s, 4 min 05 s, 2 h 07 min. A clock that was set back makes no negative durations."""
+    seconds = max(seconds, 0.0)
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def sentence(text: str) -> str:
+    """With a full stop at its end."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def number(value: int) -> str:
+    """1,234,567"""
+    return f"{value:,}"
+
+
+def pretty(value: object) -> str:
+    """A stored JSON value as indented text; a text as itself."""
+    return value if isinstance(value, str) else msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

@@ -1,0 +1,1 @@
+"""What runs: definitions, the step type contract, and the runner that carries them out."""

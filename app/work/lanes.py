@@ -1,0 +1,140 @@
+"""Lanes: the steps that have work, and how much of each to claim next.
+
+One lane per running step. Free capacity is shared out among the lanes, so that a run of 100,000 items does not keep a
+later run of 3 waiting.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from app.queue.store.claim import ClaimedStep
+from app.work.step_type import PermanentError, Settings, StepType
+
+CHUNK_SECONDS = 0.05
+"""A process gets about this much work at a time: long enough to make the way worth it, too short to wait for."""
+MAX_CHUNK = 50
+
+
+class Lane:
+    """One running step: its code, its settings, and whether it is known to have items that can be claimed."""
+
+    def __init__(self, step: ClaimedStep, step_type: type[StepType[Any]] | None) -> None:
+        self.step = step
+        self.type = step_type
+        self.on_loop = step_type is None or inspect.iscoroutinefunction(step_type.run)
+        self.has_work = True
+        self.due_at: float | None = None
+        self.filled = 0
+        """Counts the times that work was added: tells a claim that found nothing whether that is still so."""
+        self._pace: float | None = None
+        self._settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Raises PermanentError if the step type is unknown here or does not accept the settings."""
+        if self.type is None:
+            raise PermanentError(f"no step type {self.step.type!r} is installed here")
+        if self._settings is None:
+            self._settings = self.type.settings_type.model_validate(self.step.settings)
+        return self._settings
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that one work item may take."""
+        return self.step.timeout or (self.type.timeout if self.type else None)
+
+    @property
+    def chunk(self) -> int:
+        """How many items a process gets at a time: one, until they are known to be quick."""
+        return 1 if self._pace is None else max(1, min(MAX_CHUNK, int(CHUNK_SECONDS / max(self._pace, 1e-6))))
+
+    def took(self, seconds: float, items: int) -> None:
+        """Learns how long items take: quickly that they are slow, slowly that they are quick."""
+        pace = seconds / max(items, 1)
+        self._pace = pace if self._pace is None or pace > self._pace else 0.7 * self._pace + 0.3 * pace
+
+    def can_be_claimed(self, now: float) -> bool:
+        return self.has_work or (self.due_at is not None and self.due_at <= now)
+
+
+class Lanes:
+    """The lanes by step id."""
+
+    def __init__(self, step_types: Mapping[str, type[StepType[Any]]]) -> None:
+        self._step_types = step_types
+        self._lanes: dict[int, Lane] = {}
+        self._unknown: set[int] = set()
+
+    def get(self, step_id: int) -> Lane | None:
+        return self._lanes.get(step_id)
+
+    def step_type(self, name: str) -> type[StepType[Any]] | None:
+        return self._step_types.get(name)
+
+    def open(self, step: ClaimedStep) -> None:
+        self._unknown.discard(step.step_id)
+        if step.step_id not in self._lanes:
+            self._lanes[step.step_id] = Lane(step, self.step_type(step.type))
+
+    def close(self, step_id: int) -> None:
+        self._lanes.pop(step_id, None)
+        self._unknown.discard(step_id)
+
+    def fill(self, step_id: int, due_at: float) -> None:
+        """The step has new items, the earliest due at `due_at`."""
+        lane = self._lanes.get(step_id)
+        if lane is None:
+            self._unknown.add(step_id)
+            return
+        lane.filled += 1
+        if due_at <= time.time():
+            lane.has_work = True
+        else:
+            lane.due_at = min(due_at, lane.due_at or due_at)
+
+    def drained(self, step_id: int, due_at: float | None, mark: int) -> None:
+        """A claim took all that was due; the next is due at `due_at`. Not so if work was added since `mark`."""
+        lane = self.get(step_id)
+        if lane is not None and lane.filled == mark:
+            lane.has_work = False
+            lane.due_at = due_at
+
+    def unknown(self) -> list[int]:
+        """Steps that have work but whose lane is not open yet."""
+        return sorted(self._unknown)
+
+    def forget_unknown(self) -> None:
+        self._unknown.clear()
+
+    def marks(self, step_ids: Iterable[int]) -> dict[int, int]:
+        return {step_id: self._lanes[step_id].filled for step_id in step_ids}
+
+    def wanted(self, free_slots: int, free_chunks: int, most_in_chunk: int) -> dict[int, int]:
+        """How many items to claim of which step: never more than `free_slots` in all, and for processes no more than
+        `free_chunks` chunks of at most `most_in_chunk`."""
+        now = time.time()
+        ready = [lane for lane in self._lanes.values() if lane.can_be_claimed(now)]
+        wanted: dict[int, int] = {}
+        for lane, chunks in _shares([lane for lane in ready if not lane.on_loop], free_chunks):
+            if most := min(free_slots, chunks * min(lane.chunk, most_in_chunk)):
+                wanted[lane.step.step_id] = most
+                free_slots -= most
+        for lane, share in _shares([lane for lane in ready if lane.on_loop], free_slots):
+            wanted[lane.step.step_id] = share
+        return wanted
+
+    def next_due(self) -> float | None:
+        return min((lane.due_at for lane in self._lanes.values() if lane.due_at is not None), default=None)
+
+
+def _shares(lanes: list[Lane], free: int) -> list[tuple[Lane, int]]:
+    """Shares `free` places out as evenly as it goes; the first lanes, the oldest steps, get what is left over."""
+    if not lanes or free <= 0:
+        return []
+    each, left = divmod(free, len(lanes))
+    shares = ((lane, each + (1 if number < left else 0)) for number, lane in enumerate(lanes))
+    return [(lane, share) for lane, share in shares if share]

@@ -1,0 +1,165 @@
+"""Planning: a step type says what its work items are, and they are added as it says them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterable, Callable
+from typing import Any
+
+from app.queue.store.claim import release_plan
+from app.queue.store.plan import ClaimedPlan, NewItem, end_planning, fail_planning, log_plan, plan
+from app.queue.text import storable, storable_value
+from app.queue.writer import Writer
+from app.work import frames
+from app.work.failures import told
+from app.work.outbox import Outbox
+from app.work.process_work import pass_on_document, place_of
+from app.work.processes import NoProcess, ProcessDied, ProcessPool
+from app.work.step_context import LoopContext
+from app.work.step_type import PermanentError, StepType
+from app.work.storing import give_back, until_stored
+
+BATCH = 500
+"""Work items that are added in one operation."""
+
+
+class NotOurs(Exception):
+    """The step was ended, or is planned by somebody else by now."""
+
+
+class Planning:
+    """The steps that are being planned."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        writer: Writer,
+        database_address: str,
+        processes: ProcessPool,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._outbox = outbox
+        self._writer = writer
+        self._database_address = database_address
+        self._processes = processes
+        self._on_end = on_end
+        self._running: dict[int, asyncio.Task[None]] = {}
+
+    def start(self, claimed: ClaimedPlan, step_type: type[StepType[Any]] | None) -> None:
+        task = asyncio.create_task(self._plan(claimed, step_type))
+        self._running[claimed.step.step_id] = task
+        task.add_done_callback(lambda _: self._forget(claimed.step.step_id, task))
+
+    def cancel(self, step_id: int) -> None:
+        """The step was ended by somebody else: its planning is to stop."""
+        if task := self._running.get(step_id):
+            task.cancel()
+
+    async def stop(self) -> None:
+        """Ends what is being planned, and gives it back: planning begins again from the start, and adds nothing
+        twice."""
+        running = dict(self._running)
+        for task in running.values():
+            task.cancel()
+        await asyncio.gather(*running.values(), return_exceptions=True)
+        for step_id in running:
+            await give_back(self._writer, release_plan, step_id)
+
+    def _forget(self, step_id: int, task: asyncio.Task[None]) -> None:
+        if self._running.get(step_id) is task:
+            del self._running[step_id]
+        self._on_end()
+
+    async def _plan(self, claimed: ClaimedPlan, step_type: type[StepType[Any]] | None) -> None:
+        step_id, attempt = claimed.step.step_id, claimed.attempt
+        intake = _Intake(self._writer, step_id, attempt)
+        try:
+            if step_type is None:
+                raise PermanentError(f"no step type {claimed.step.type!r} is installed here")
+            if inspect.isasyncgenfunction(step_type.plan):
+                await self._plan_on_loop(claimed, step_type, intake)
+            else:
+                await self._plan_in_process(claimed, step_type, intake)
+            await intake.flush()
+            await until_stored(self._writer, log_plan, step_id, intake.total)
+            await self._outbox.flushed()
+            await until_stored(self._writer, end_planning, step_id, attempt)
+        except NotOurs:
+            return
+        except Exception as error:
+            await self._outbox.flushed()
+            reason = str(error) if _speaks(error) else told(error)
+            await until_stored(self._writer, fail_planning, step_id, attempt, reason)
+
+    async def _plan_on_loop(self, claimed: ClaimedPlan, step_type: type[StepType[Any]], intake: _Intake) -> None:
+        settings = step_type.settings_type.model_validate(claimed.step.settings)
+        context = LoopContext(claimed.step, settings, self._outbox, self._database_address, None, claimed.attempt)
+        planned = step_type().plan(context)
+        assert isinstance(planned, AsyncIterable)
+        async for item in planned:
+            await intake.add(NewItem(storable(item.name), storable_value(item.input)))
+
+    async def _plan_in_process(self, claimed: ClaimedPlan, step_type: type[StepType[Any]], intake: _Intake) -> None:
+        step = claimed.step
+        task = frames.Task(
+            place_of(step_type),
+            step.step_id,
+            step.manager_id,
+            step.settings,
+            step.parameters,
+            self._database_address,
+            True,
+            [],
+        )
+        async with self._processes.process() as process:
+            process.send(task)
+            failure: str | None = None
+            while True:
+                for frame in await process.frames():
+                    match frame:
+                        case frames.Found(_, name, value):
+                            await intake.add(NewItem(name, value))
+                        case frames.Said(_, at, level, message):
+                            self._outbox.log(step.step_id, None, level, message, at)
+                        case frames.Ended(error=error):
+                            failure = error
+                        case frames.Done():
+                            if failure is not None:
+                                raise PermanentError(failure)
+                            return
+                        case _:
+                            pass_on_document(self._outbox, step.step_id, [], frame)
+                await intake.flush()
+                if self._outbox.crowded:
+                    await self._outbox.room()
+
+
+class _Intake:
+    """Adds planned items in batches."""
+
+    def __init__(self, writer: Writer, step_id: int, attempt: int) -> None:
+        self._writer = writer
+        self._step_id = step_id
+        self._attempt = attempt
+        self._items: list[NewItem] = []
+        self.total = 0
+
+    async def add(self, item: NewItem) -> None:
+        self._items.append(item)
+        self.total += 1
+        if len(self._items) >= BATCH:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Raises NotOurs."""
+        if not self._items:
+            return
+        items, self._items = self._items, []
+        if not await until_stored(self._writer, plan, self._step_id, self._attempt, items):
+            raise NotOurs
+
+
+def _speaks(error: Exception) -> bool:
+    """Whether an error's own words are enough for the page."""
+    return isinstance(error, PermanentError | ProcessDied | NoProcess)

@@ -1,0 +1,232 @@
+"""Work items with plain `def` handlers, in worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.queue.documents import Document
+from app.queue.store.claim import ClaimedItem, release
+from app.queue.store.finish import Ending
+from app.queue.store.plan import NewItem
+from app.queue.writer import Writer
+from app.work import frames
+from app.work.lanes import Lane
+from app.work.outbox import Outbox
+from app.work.processes import NoProcess, ProcessDied, ProcessPool, WorkerProcess
+from app.work.step_type import PermanentError, StepType
+from app.work.storing import give_back
+
+STOPPED = ""
+"""Why a process was ended when nothing is to be told of the item it was at."""
+
+
+@dataclass(slots=True, eq=False)
+class _Chunk:
+    """Items of one step on their way through a process, in order; the first one left is the one it is at."""
+
+    lane: Lane
+    left: list[ClaimedItem]
+    process: WorkerProcess | None = None
+    killed_because: str | None = None
+    timer: asyncio.TimerHandle | None = None
+    cancelled: set[int] = field(default_factory=set)
+
+
+class ProcessWork:
+    """The chunks that are being worked on."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        writer: Writer,
+        database_address: str,
+        processes: ProcessPool,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._outbox = outbox
+        self._writer = writer
+        self._database_address = database_address
+        self._processes = processes
+        self._on_end = on_end
+        self._chunks: dict[asyncio.Task[None], _Chunk] = {}
+        self._stopping = False
+
+    @property
+    def running(self) -> int:
+        """How many items are on their way."""
+        return sum(len(chunk.left) for chunk in self._chunks.values())
+
+    def most_in_chunk(self, slots: int) -> int:
+        """The largest chunk that leaves enough slots for all processes, and for one chunk each in waiting."""
+        return max(1, slots // (2 * self._processes.size))
+
+    @property
+    def free(self) -> int:
+        """How many chunks may be claimed: one per process, and one more in waiting while the chunks are quick."""
+        quick = all(chunk.lane.chunk > 1 for chunk in self._chunks.values())
+        most = self._processes.size * 2 if quick and self._chunks else self._processes.size
+        return max(0, most - len(self._chunks))
+
+    def start(self, lane: Lane, items: list[ClaimedItem], slots: int) -> None:
+        """Runs the items, in chunks of the lane's size."""
+        size = min(lane.chunk, self.most_in_chunk(slots))
+        for first in range(0, len(items), size):
+            chunk = _Chunk(lane, items[first : first + size])
+            task = asyncio.create_task(self._run(chunk))
+            self._chunks[task] = chunk
+            task.add_done_callback(self._forget)
+
+    def cancel(self, worker_ids: Iterable[int]) -> None:
+        """The items were ended by somebody else: a process that is at one of them is ended."""
+        stopped = set(worker_ids)
+        for chunk in self._chunks.values():
+            chunk.cancelled |= stopped.intersection(item.id for item in chunk.left)
+            if chunk.left and chunk.left[0].id in chunk.cancelled:
+                _kill(chunk, STOPPED)
+
+    async def stop(self, grace: float) -> None:
+        """Waits up to `grace` seconds, then ends what still runs and gives it back."""
+        if not self._chunks:
+            return
+        await asyncio.wait(list(self._chunks), timeout=grace)
+        self._stopping = True
+        left = dict(self._chunks)
+        for chunk in left.values():
+            _kill(chunk, STOPPED)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        for chunk in left.values():
+            if chunk.left:
+                items = [(item.id, item.attempt) for item in chunk.left]
+                await give_back(self._writer, release, chunk.lane.step.step_id, items)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        del self._chunks[task]
+        self._on_end()
+
+    async def _run(self, chunk: _Chunk) -> None:
+        try:
+            chunk.lane.settings  # noqa: B018  raises if the step cannot be run here
+        except Exception as error:
+            self._fail_all(chunk, str(error))
+            return
+        while chunk.left and not self._stopping:
+            await self._run_in_one_process(chunk)
+            chunk.left = [item for item in chunk.left if item.id not in chunk.cancelled]
+
+    async def _run_in_one_process(self, chunk: _Chunk) -> None:
+        """Runs what is left until the end, or until the process dies; then the item it was at has ended too."""
+        try:
+            async with self._processes.process() as process:
+                chunk.process = process
+                chunk.killed_because = None
+                process.send(self._task(chunk))
+                await self._follow(chunk, process)
+        except ProcessDied as death:
+            self._blame_first(chunk, str(death) if chunk.killed_because is None else chunk.killed_because)
+        except NoProcess as trouble:
+            self._fail_all(chunk, str(trouble))
+        finally:
+            _disarm(chunk)
+            chunk.process = None
+
+    def _blame_first(self, chunk: _Chunk, why: str) -> None:
+        """Ends the item that the process was at when it died; the others of the chunk do not suffer."""
+        if not chunk.left or self._stopping:
+            return
+        culprit = chunk.left.pop(0)
+        if why and culprit.id not in chunk.cancelled:
+            self._outbox.end(culprit.step_id, Ending(culprit.id, culprit.attempt, error=why))
+
+    async def _follow(self, chunk: _Chunk, process: WorkerProcess) -> None:
+        items = list(chunk.left)
+        began = time.monotonic()
+        _arm(chunk)
+        while True:
+            for frame in await process.frames():
+                if isinstance(frame, frames.Done):
+                    chunk.lane.took(time.monotonic() - began, len(items))
+                    return
+                self._pass_on(chunk, items, frame)
+            if self._outbox.crowded:
+                await self._outbox.room()
+
+    def _pass_on(self, chunk: _Chunk, items: list[ClaimedItem], frame: frames.Frame) -> None:
+        step_id = chunk.lane.step.step_id
+        match frame:
+            case frames.Said(index, at, level, message):
+                self._outbox.log(step_id, items[index].id, level, message, at)
+            case frames.Found(index, name, value):
+                item = items[index]
+                self._outbox.spawn(step_id, item.id, item.attempt, NewItem(name, value))
+            case frames.Ended(index, result, error, traceback, permanent):
+                item = items[index]
+                chunk.left.remove(item)
+                _arm(chunk)
+                self._outbox.end(step_id, Ending(item.id, item.attempt, result, error, traceback, permanent))
+                if chunk.left and chunk.left[0].id in chunk.cancelled:
+                    _kill(chunk, STOPPED)
+            case _:
+                pass_on_document(self._outbox, step_id, items, frame)
+
+    def _task(self, chunk: _Chunk) -> frames.Task:
+        step = chunk.lane.step
+        assert chunk.lane.type is not None
+        items = [frames.Item(item.id, item.name, item.input, item.attempt) for item in chunk.left]
+        return frames.Task(
+            place_of(chunk.lane.type),
+            step.step_id,
+            step.manager_id,
+            step.settings,
+            step.parameters,
+            self._database_address,
+            False,
+            items,
+        )
+
+    def _fail_all(self, chunk: _Chunk, why: str) -> None:
+        for item in chunk.left:
+            self._outbox.end(item.step_id, Ending(item.id, item.attempt, error=why, permanent=True))
+        chunk.left = []
+
+
+def pass_on_document(outbox: Outbox, step_id: int, items: list[ClaimedItem], frame: frames.Frame) -> None:
+    """Hands on what a process saved or removed while it was at `items`, or at planning."""
+    match frame:
+        case frames.Saved(index, address, title, body, source_type, tags, metadata, content_hash):
+            document = Document(address, title, body, source_type, tuple(tags), metadata, content_hash)
+            outbox.save_document(step_id, items[index].id if index >= 0 else None, document)
+        case frames.Removed(address):
+            outbox.delete_document(step_id, address)
+
+
+def place_of(step_type: type[StepType[Any]]) -> str:
+    """Where a worker process finds the step type. Raises PermanentError for one that only this process has."""
+    if "<locals>" in step_type.__qualname__ or step_type.__module__ == "__main__":
+        raise PermanentError(f"the step type {step_type.name} must stand at the top of a module that can be imported")
+    return f"{step_type.__module__}:{step_type.__qualname__}"
+
+
+def _arm(chunk: _Chunk) -> None:
+    """Starts the clock of the item that the process is at now."""
+    _disarm(chunk)
+    if chunk.left and chunk.lane.timeout is not None:
+        told = f"took longer than its timeout of {chunk.lane.timeout:g} s"
+        chunk.timer = asyncio.get_running_loop().call_later(chunk.lane.timeout, _kill, chunk, told)
+
+
+def _disarm(chunk: _Chunk) -> None:
+    if chunk.timer:
+        chunk.timer.cancel()
+        chunk.timer = None
+
+
+def _kill(chunk: _Chunk, why: str) -> None:
+    if chunk.process is not None and chunk.killed_because is None:
+        chunk.killed_because = why
+        chunk.process.kill()

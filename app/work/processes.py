@@ -1,0 +1,130 @@
+"""The worker processes: a few, started when first needed, replaced when they die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from app.work import frames
+from app.work.failures import told_exit
+
+EXIT_GRACE = 5.0
+"""Seconds that a process has to end after it closed its socket."""
+
+
+class ProcessDied(Exception):
+    """The process ended before its task was over; the message says how."""
+
+
+class NoProcess(Exception):
+    """No worker process could be started; the message says why."""
+
+
+class WorkerProcess:
+    """One worker process and the socket to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls) -> WorkerProcess:
+        """Starts one and waits until it is ready for a task. Raises NoProcess."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "app.work.worker_process",
+                    str(theirs.fileno()),
+                    pass_fds=[theirs.fileno()],
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=2,  # what a handler prints is for the server's log, not for who reads its answers
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                    # Its own session: Ctrl-C on the terminal is for the server, which then decides what ends.
+                    start_new_session=True,
+                )
+        except OSError as error:
+            ours.close()
+            raise NoProcess(f"no worker process could be started: {error}") from error
+        except BaseException:
+            ours.close()
+            raise
+        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+        worker = cls(process, reader, writer)
+        try:
+            await worker.frames()
+        except ProcessDied as error:
+            raise NoProcess(f"a worker process did not come up: {error}") from None
+        except BaseException:  # given up while it came up: nobody else would end it
+            await asyncio.shield(worker.end())
+            raise
+        return worker
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, task: frames.Task) -> None:
+        self._writer.write(frames.encode(task))
+
+    async def frames(self) -> list[frames.Frame]:
+        """The next frames it says. Raises ProcessDied, once all that it had said before has been returned."""
+        try:
+            head = await self._reader.readexactly(frames.LENGTH.size)
+            body = await self._reader.readexactly(frames.LENGTH.unpack(head)[0])
+        except (asyncio.IncompleteReadError, ConnectionError):
+            with suppress(TimeoutError):  # it is ending by itself; its own exit status says more than our SIGKILL
+                await asyncio.wait_for(self._process.wait(), EXIT_GRACE)
+            raise ProcessDied(await self.end()) from None
+        return frames.decode_frames(body)
+
+    def kill(self) -> None:
+        if self._process.returncode is None:
+            # Not Process.kill: that may reap the process itself, and its exit status would be lost to `wait`.
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+
+    async def end(self) -> str:
+        """Ends the process, if it has not ended, and says how it did."""
+        self._writer.close()
+        self.kill()
+        return told_exit(await self._process.wait())
+
+
+class ProcessPool:
+    """Lends out up to `size` worker processes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[WorkerProcess] = []
+
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[WorkerProcess]:
+        """Lends a process that is ready for a task; one that died, or is still busy at the end, is not used again.
+        Raises NoProcess."""
+        async with self._free:
+            worker = self._idle.pop() if self._idle else await WorkerProcess.start()
+            try:
+                yield worker
+            except BaseException:
+                await asyncio.shield(worker.end())
+                raise
+            self._idle.append(worker)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(worker.end() for worker in self._idle))
+        self._idle.clear()
+
+
+def default_size(slots: int) -> int:
+    """As many processes as there are processors, and no more than work items may run at once."""
+    return max(1, min(slots, os.cpu_count() or 1))

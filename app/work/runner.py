@@ -1,0 +1,229 @@
+"""The embedded runner: claims what is to be done and sees it through, in the server's own process.
+
+It never polls. The step monitor tells it of steps to plan and of items to claim; a clock tells it of retries that
+fall due. `async def` handlers run on the event loop, up to `slots` at once; plain `def` handlers in worker processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import structlog
+
+from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkAdded, WorkStopped
+from app.queue.database import Database
+from app.queue.status import FINAL
+from app.queue.step_monitor import StepMonitor
+from app.queue.store.cancel import time_out
+from app.queue.store.claim import ClaimedStep, claim, release, rescue, steps_of, workable_steps
+from app.queue.store.plan import ClaimedPlan, claim_plans
+from app.queue.writer import Commit, WriteFailed, Writer
+from app.work.lanes import Lane, Lanes
+from app.work.loop_work import LoopWork
+from app.work.outbox import Outbox
+from app.work.planning import Planning
+from app.work.process_work import ProcessWork
+from app.work.processes import ProcessPool, default_size
+from app.work.step_type import StepType
+from app.work.storing import until_stored
+
+log = structlog.get_logger(__name__)
+
+TROUBLE_PAUSE = 0.5
+"""Seconds until claiming is tried again when the database could not be written."""
+
+
+class Runner:
+    """Runs steps of `step_types` (by name). Must be made on a running event loop.
+
+    `slots`: how many work items run at once. Plain `def` ones run in as many processes as there are processors (and
+    slots), one after the other; quick ones are handed to a process a few at a time, and count as running from then on.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        monitor: StepMonitor,
+        step_types: Mapping[str, type[StepType[Any]]],
+        slots: int,
+    ) -> None:
+        url = database.address
+        self._writer = writer
+        self._monitor = monitor
+        self._slots = slots
+        self._listening = ExitStack()
+        self._wake = asyncio.Event()
+        self._outbox = Outbox(writer, self._wake.set)
+        self._processes = ProcessPool(default_size(slots))
+        self._lanes = Lanes(step_types)
+        self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
+        self._process_work = ProcessWork(self._outbox, writer, url, self._processes, self._wake.set)
+        self._planning = Planning(self._outbox, writer, url, self._processes, self._wake.set)
+        self._plans_waiting = True
+        self._deadlines: dict[int, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped_meanwhile: set[int] = set()
+        self._due: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._main: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Takes back what was running when the last owner died, then begins to work."""
+        self._listening.enter_context(self._monitor.listening(self._hear))
+        rescued = await self._writer(rescue)
+        if rescued:
+            log.info("work of a server that ended was taken back", items=rescued)
+        for step in await self._writer(workable_steps):
+            self._open(step)
+        self._main = asyncio.create_task(self._work(), name="runner")
+        self._wake.set()
+
+    async def stop(self, grace: float = 2.0) -> None:
+        """Claims no more, gives running items `grace` seconds to end, ends the rest and gives those back."""
+        self._listening.close()
+        for timer in (*self._deadlines.values(), *filter(None, [self._due])):
+            timer.cancel()
+        self._stopping = True
+        self._wake.set()
+        if self._main:
+            await self._main  # not cancelled: what a claim on its way takes must be run or given back
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self._loop_work.stop(grace), self._process_work.stop(grace), self._planning.stop())
+        await self._outbox.close()
+        await self._processes.close()
+
+    def _hear(self, commit: Commit) -> None:
+        for change in commit.changes:
+            match change:
+                case StepReleased():
+                    self._plans_waiting = True
+                case WorkAdded(step_id, due_at):
+                    self._lanes.fill(step_id, due_at)
+                case StepChanged(step_id=step_id, status=status) if status in FINAL:
+                    self._lanes.close(step_id)
+                case WorkStopped(step_id, worker_ids):
+                    self._stopped_meanwhile.add(step_id)
+                    self._lanes.close(step_id)
+                    self._planning.cancel(step_id)
+                    self._loop_work.cancel(worker_ids)
+                    self._process_work.cancel(worker_ids)
+                case RunChanged(manager_id, status) if status in FINAL:
+                    self._forget_deadline(manager_id)
+                case _:
+                    continue
+            self._wake.set()
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._stopping:
+                return
+            try:
+                await self._claim_plans()
+                await self._claim_items()
+            except WriteFailed:
+                await asyncio.sleep(TROUBLE_PAUSE)
+                self._wake.set()
+            except Exception:
+                # The runner outlives any single fault: whatever it was stays pending and is claimed again.
+                log.exception("claiming failed")
+                await asyncio.sleep(TROUBLE_PAUSE)
+                self._wake.set()
+
+    async def _claim_plans(self) -> None:
+        if not self._plans_waiting or self._slots == 0:
+            return
+        self._plans_waiting = False
+        self._stopped_meanwhile.clear()
+        try:
+            plans = await self._writer(claim_plans, self._slots)
+        except Exception:
+            self._plans_waiting = True
+            raise
+        self._plans_waiting = self._plans_waiting or len(plans) == self._slots
+        for plan in plans:
+            if plan.step.step_id not in self._stopped_meanwhile:
+                self._open(plan.step)
+                self._plan(plan)
+
+    def _plan(self, plan: ClaimedPlan) -> None:
+        step_type = self._lanes.step_type(plan.step.type)
+        self._planning.start(plan, step_type)
+
+    async def _claim_items(self) -> None:
+        await self._open_unknown_steps()
+        if self._outbox.crowded:
+            return  # a stored batch wakes us again
+        free_slots = self._slots - self._loop_work.running - self._process_work.running
+        most_in_chunk = self._process_work.most_in_chunk(self._slots)
+        wanted = self._lanes.wanted(free_slots, self._process_work.free, most_in_chunk)
+        if not wanted:
+            if free_slots > 0:
+                self._wake_when_due()
+            return  # an ending wakes us when nothing is free
+        marks = self._lanes.marks(wanted)
+        claimed = await self._writer(claim, wanted)
+        for step_id, due_at in claimed.due_at.items():
+            self._lanes.drained(step_id, due_at, marks[step_id])
+        by_step: dict[int, list[Any]] = {}
+        for item in claimed.items:
+            by_step.setdefault(item.step_id, []).append(item)
+        for step_id, items in by_step.items():
+            if lane := self._lanes.get(step_id):
+                self._run(lane, items)
+            else:  # its step was stopped while the claim was on its way
+                await until_stored(self._writer, release, step_id, [(item.id, item.attempt) for item in items])
+        self._wake.set()
+
+    def _run(self, lane: Lane, items: list[Any]) -> None:
+        if lane.on_loop:
+            for item in items:
+                self._loop_work.start(lane, item)
+        else:
+            self._process_work.start(lane, items, self._slots)
+
+    async def _open_unknown_steps(self) -> None:
+        unknown = self._lanes.unknown()
+        for step in await self._writer(steps_of, unknown) if unknown else []:
+            self._open(step)
+        self._lanes.forget_unknown()
+
+    def _open(self, step: ClaimedStep) -> None:
+        self._lanes.open(step)
+        if step.run_deadline is not None and step.manager_id not in self._deadlines:
+            delay = max(0.0, step.run_deadline - time.time())
+            loop = asyncio.get_running_loop()
+            self._deadlines[step.manager_id] = loop.call_later(delay, self._time_out, step)
+
+    def _time_out(self, step: ClaimedStep) -> None:
+        self._deadlines.pop(step.manager_id, None)
+        self._spawn(self._fail_run(step.manager_id, step.run_timeout or 0.0))
+
+    async def _fail_run(self, manager_id: int, seconds: float) -> None:
+        await until_stored(self._writer, time_out, manager_id, seconds)
+
+    def _forget_deadline(self, manager_id: int) -> None:
+        if timer := self._deadlines.pop(manager_id, None):
+            timer.cancel()
+
+    def _wake_when_due(self) -> None:
+        if self._due:
+            self._due.cancel()
+        due_at = self._lanes.next_due()
+        if due_at is not None:
+            # A little late rather than early: woken before the time, we would look, find nothing, and be woken again.
+            delay = max(0.0, due_at - time.time()) + 0.001
+            self._due = asyncio.get_running_loop().call_later(delay, self._wake.set)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

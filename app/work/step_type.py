@@ -1,0 +1,131 @@
+"""The step type contract: everything that the author of a step type needs to know.
+
+A step type is the code behind `type = "..."` in a definition. It *plans* a step's work items and *runs* each of them::
+
+    class WordCount(StepType[WordCountSettings]):
+        name = "word_count"
+
+        def plan(self, context):
+            for path in Path(context.settings.folder).glob("*.txt"):
+                yield WorkItem(path.name, {"path": str(path)})
+
+        def run(self, context, item):
+            words = len(Path(item.input["path"]).read_text().split())
+            context.log(f"{item.name}: {words} words")
+            return {"words": words}
+
+Write `async def` for work that waits (it runs on the server's event loop, beside the page) and plain `def` for work
+that computes or blocks (it runs in a process of its own, and may be killed). The two may be mixed in one step type.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from app.queue.documents import Document, StoredDocument
+
+__all__ = ["Context", "Document", "PermanentError", "Settings", "StepType", "StoredDocument", "WorkItem"]
+
+Level = Literal["debug", "info", "warn", "error"]
+
+
+class Settings(BaseModel):
+    """A step type's settings: one field per key of `[step.<name>]`. Unknown keys and wrong types are refused at
+    load."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+S = TypeVar("S", bound=Settings)
+S_co = TypeVar("S_co", bound=Settings, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One unit of work. `name` is unique within its step: a second item of the same name is the same item, and is
+    not added again, so that planning may be repeated after a crash. `input` is anything that JSON can hold."""
+
+    name: str
+    input: Any = field(default=None)
+
+
+class PermanentError(Exception):
+    """Raised by a step type when trying again cannot help, whatever `on_error` says. Its message is shown as it is."""
+
+
+class Context(Protocol[S_co]):
+    """What a running plan or work item can see and do. Every call returns at once; what it says becomes durable in
+    order, at the latest together with the end of the work item."""
+
+    @property
+    def settings(self) -> S_co: ...
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of this run, by name."""
+
+    @property
+    def manager_id(self) -> int: ...
+
+    @property
+    def step_id(self) -> int: ...
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, counted from 1."""
+
+    @property
+    def cancelled(self) -> bool:
+        """True once somebody has cancelled this work; a handler that loops should look now and then."""
+
+    def log(self, message: str, level: Level = "info") -> None:
+        """Adds a log entry to this step, owned by this work item."""
+
+    def save_document(self, document: Document) -> None:
+        """Creates the document, or updates the one that has the same address. A save that changes nothing writes
+        nothing."""
+
+    def delete_document(self, address: str) -> None:
+        """Removes the document of that address, if there is one."""
+
+    def documents(
+        self,
+        *,
+        tags: Iterable[str] = (),
+        source_type: str | None = None,
+        under: str | None = None,
+        bodies: bool = True,
+    ) -> Iterator[StoredDocument]:
+        """The documents that carry all of `tags`, are of `source_type`, and whose address is `under` or starts with
+        `under` and a slash; ordered by address, all as they are when the first is read. Without `bodies`, which
+        costs far less, their bodies are empty."""
+
+    def document(self, address: str) -> StoredDocument | None: ...
+
+    def spawn(self, item: WorkItem) -> None:
+        """Adds one more work item to this step (a crawler that found a link)."""
+
+
+class StepType(ABC, Generic[S]):
+    """Base of every step type. Instances keep no state: a work item may run in any process."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """One sentence for people who choose a step type."""
+    settings_type: ClassVar[type[Settings]]
+    timeout: ClassVar[float | None] = None
+    """Seconds that one work item may take, when the definition sets no `timeout`. None: no limit."""
+
+    @abstractmethod
+    def plan(self, context: Context[S]) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:
+        """Yields the step's work items; those already yielded start while planning goes on."""
+
+    @abstractmethod
+    def run(self, context: Context[S], item: WorkItem) -> Any | Awaitable[Any]:
+        """Does one work item, and returns a result that JSON can hold. Raising fails the item with the exception's
+        text."""

@@ -1,0 +1,65 @@
+"""A database of an earlier version is brought up to date with everything that it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.queue import audit, schema
+from app.queue.database import Database
+from app.queue.records import LevelCounts
+from app.queue.schema import HEAD, bring_up_to_date
+from app.queue.snapshot import Snapshot
+
+RUN = (
+    "INSERT INTO manager_job (id, definition, name, status, reason, tags, parameters, max_child_failures,"
+    " failure_action, definition_text, created_at, started_at) VALUES (1, 'd', 'n', 'running', '', '[]', '{}', -1,"
+    " 'stop_all', '', 0, 0)",
+    "UPDATE sequence SET value = 3 WHERE name = 'job'",
+)
+STEP = (
+    "INSERT INTO step_job (id, manager_id, position, name, type, description, depends, on_error, always_run, settings,"
+    " status, reason, ready, plan_attempt, planned, log_count, document_count, created_at) VALUES (:id, 1, :id, :name,"
+    " 't', '', '[]', 'fail', false, '{}', 'running', '', false, 1, false, :lines, 0, 0)"
+)
+COUNTER = "INSERT INTO step_counter (step_id, status, number) VALUES (:id, :status, 0)"
+ENTRY = "INSERT INTO log_entry (step_id, line, at, level, message) VALUES (2, :line, 0, :level, 'said')"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def old_database(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """Of the first version: a run of two steps, one of which has spoken."""
+    if request.param == "sqlite":
+        made = Database.in_directory(tmp_path)
+    else:
+        made = Database(request.getfixturevalue("postgres_database"))
+    request.addfinalizer(made.close)
+    with monkeypatch.context() as first_version:
+        first_version.setattr(schema, "HEAD", "0001")
+        bring_up_to_date(made)
+    with made.writing.begin() as connection:
+        for statement in RUN:
+            connection.execute(sa.text(statement))
+        for step_id, lines in ((2, 6), (3, 0)):
+            connection.execute(sa.text(STEP), {"id": step_id, "name": f"step {step_id}", "lines": lines})
+            for status in ("pending", "running", "completed", "failed", "cancelled"):
+                connection.execute(sa.text(COUNTER), {"id": step_id, "status": status})
+        for line, level in enumerate(["info", "info", "info", "warn", "error", "error"], start=1):
+            connection.execute(sa.text(ENTRY), {"line": line, "level": level})
+    return made
+
+
+def test_the_lines_of_an_older_database_are_counted_by_level(old_database: Database) -> None:
+    bring_up_to_date(old_database)
+    with Snapshot.of(old_database) as snapshot:
+        assert snapshot.logs.levels([2, 3]) == {2: LevelCounts(0, 3, 1, 2), 3: LevelCounts()}
+    assert [drift for drift in audit.check(old_database) if "line" in drift] == []
+
+
+def test_bringing_up_to_date_twice_changes_nothing_more(old_database: Database) -> None:
+    bring_up_to_date(old_database)
+    bring_up_to_date(old_database)
+    with old_database.read() as connection:
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == HEAD

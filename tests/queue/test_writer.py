@@ -1,0 +1,173 @@
+"""The writer: acknowledged means committed, and trouble is told to everybody it concerns."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.queue import audit
+from app.queue.database import Database, DatabaseTrouble
+from app.queue.run_plan import StepPlan
+from app.queue.schema import HEAD, bring_up_to_date
+from app.queue.store.logging import Line, log
+from app.queue.store.plan import NewItem, claim_plans, plan
+from app.queue.writer import Transaction, WriteFailed, Writer
+from tests.queue.conftest import Queue
+
+STEP = StepPlan("one", "trial")
+
+
+def fill_the_disk(database: Database, *, full: bool) -> None:
+    """Makes SQLite answer like a full disk: no page may be added to the file."""
+    with database.writing.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one() if full else 1_000_000
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+@pytest.fixture
+async def sqlite_queue(tmp_path: Path) -> Queue:
+    database = Database.in_directory(tmp_path)
+    bring_up_to_date(database)
+    return Queue(database)
+
+
+async def test_a_full_disk_is_told_and_loses_nothing_that_was_acknowledged(sqlite_queue: Queue) -> None:
+    queue = sqlite_queue
+    manager_id = await queue.start(STEP)
+    (claimed,) = await queue.write(claim_plans, 1)
+    step_id = claimed.step.step_id
+    fill_the_disk(queue.database, full=True)
+    items = [NewItem(f"item {number}", "x" * 2000) for number in range(50)]
+    with pytest.raises(WriteFailed, match=r"stepglass\.db cannot be written: database or disk is full"):
+        await queue.write(plan, step_id, claimed.attempt, items)
+    assert queue.write.trouble is not None
+    assert queue.step(manager_id, "one").counts.total == 0
+    fill_the_disk(queue.database, full=False)
+    assert await queue.write(plan, step_id, claimed.attempt, items)
+    assert queue.write.trouble is None
+    assert queue.step(manager_id, "one").counts.pending == 50
+    await queue.write.close()
+    assert audit.check(queue.database) == []
+
+
+async def test_a_commit_that_fails_answers_its_whole_batch(sqlite_queue: Queue) -> None:
+    queue = sqlite_queue
+    await queue.start(STEP)
+    (claimed,) = await queue.write(claim_plans, 1)
+    step_id = claimed.step.step_id
+    fill_the_disk(queue.database, full=True)
+    huge = [Line(step_id, None, 0.0, "info", "x" * 60_000) for _ in range(20)]
+    small = [Line(step_id, None, 0.0, "info", "small")]
+    answers = await asyncio.gather(*(queue.write(log, lines) for lines in (huge, small)), return_exceptions=True)
+    assert isinstance(answers[0], WriteFailed)
+    lines = queue.read(lambda snapshot: snapshot.log_lines(step_id, 1, 100))
+    stored = [line.message for line in lines]
+    assert stored == ([] if isinstance(answers[1], WriteFailed) else ["small"])
+    fill_the_disk(queue.database, full=False)
+    await queue.write.close()
+
+
+async def test_a_verb_that_raises_answers_with_what_it_raised(queue: Queue) -> None:
+    def bad(transaction: Transaction) -> None:
+        transaction.new_ids(100)
+        raise ValueError("no")
+
+    before = queue.read(lambda snapshot: snapshot.revision)
+    with pytest.raises(ValueError, match="no"):
+        await queue.write(bad)
+    assert queue.read(lambda snapshot: snapshot.revision) == before
+    assert await queue.write(lambda transaction: transaction.new_ids(1)) == range(1, 2)
+
+
+async def test_what_was_handed_in_before_the_end_is_done(tmp_path: Path) -> None:
+    database = Database.in_directory(tmp_path)
+    bring_up_to_date(database)
+    queue = Queue(database)
+    started = [queue.start(STEP, definition=f"number {number}") for number in range(20)]
+    answers = asyncio.gather(*started)
+    await asyncio.sleep(0)
+    await queue.write.close()
+    assert len(await answers) == 20
+
+
+async def test_the_changes_are_heard_before_the_answer(tmp_path: Path) -> None:
+    database = Database.in_directory(tmp_path)
+    bring_up_to_date(database)
+    heard: list[int] = []
+    writer = Writer(database, lambda commit: heard.append(commit.revision))
+    queue = Queue(database)
+    queue.write, other = writer, queue.write
+    await queue.start(STEP)
+    assert heard == [1]
+    await writer.close()
+    await other.close()
+
+
+def test_full_synchronous_is_a_setting(tmp_path: Path) -> None:
+    for setting, number in (("NORMAL", 1), ("FULL", 2)):
+        database = Database.in_directory(tmp_path, setting)  # type: ignore[arg-type]
+        with database.writing.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == number
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+            assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
+        database.close()
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    database = Database.in_directory(tmp_path)
+    bring_up_to_date(database)
+    with database.read() as connection, pytest.raises(sa.exc.OperationalError, match="readonly"):
+        connection.execute(sa.text("DELETE FROM manager_job"))
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    database = Database.in_directory(tmp_path)
+    bring_up_to_date(database)
+    with database.writing.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseTrouble, match=rf"newer Stepglass \(schema 9999, this one knows {HEAD}\)"):
+        bring_up_to_date(database)
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
+def test_the_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from app.queue.tables import metadata
+
+    with database.writing.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_a_work_item_cannot_be_filed_under_another_runs_step(database: Database) -> None:
+    with database.writing.begin() as connection:
+        for manager_id in (1, 2):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO manager_job (id, definition, name, status, reason, tags, parameters,"
+                    " max_child_failures, failure_action, definition_text, created_at)"
+                    " VALUES (:id, 'd', 'n', 'running', '', '[]', '{}', -1, 'stop_all', '', 0)"
+                ),
+                {"id": manager_id},
+            )
+        connection.execute(
+            sa.text(
+                "INSERT INTO step_job (id, manager_id, position, name, type, description, depends, on_error,"
+                " always_run, settings, status, reason, ready, plan_attempt, planned, log_count, document_count,"
+                " created_at) VALUES (3, 1, 1, 's', 't', '', '[]', 'fail', false, '{}', 'running', '', false, 0,"
+                " false, 0, 0, 0)"
+            )
+        )
+    insert = sa.text(
+        "INSERT INTO worker_job (id, manager_id, step_id, name, status, reason, attempt, due_at, created_at)"
+        " VALUES (9, :manager, 3, 'w', :status, '', 0, 0, 0)"
+    )
+    for parameters in ({"manager": 2, "status": "pending"}, {"manager": 1, "status": "skipping"}):
+        with pytest.raises(sa.exc.IntegrityError), database.writing.begin() as connection:
+            connection.execute(insert, parameters)

@@ -1,0 +1,48 @@
+"""A queue in the hands of a test, seen through the pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from app.web.live.hub import Live
+from app.web.templating import environment
+from tests.web.stage import Stage, open_access, staged_app
+from tests.web.theatre import Theatre
+
+
+class Pages(TestClient[Any]):
+    """Pages of an app in this process, whose queue the test moves. Streams never end: see `theatre`."""
+
+    def play(self, verb: str, **arguments: Any) -> Any:
+        answer = self.post(f"/stage/{verb}", json=arguments)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["answer"]
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Iterator[Pages]:
+    with Pages(staged_app(tmp_path), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with open_access(tmp_path) as access:
+        yield Stage(access)
+
+
+@pytest.fixture
+async def live(stage: Stage) -> AsyncIterator[Live]:
+    async with Live(stage.access, environment(), heartbeat=3600).running() as running:
+        yield running
+
+
+@pytest.fixture
+def theatre(tmp_path: Path) -> Iterator[Theatre]:
+    with Theatre(tmp_path) as running:
+        yield running

@@ -1,0 +1,283 @@
+"""The hub: the first change at once, a burst together, the last one always, and nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.queue.snapshot import JobFilter, RunFilter
+from app.web.live import channel as channels
+from app.web.live import subscriber as subscribers
+from app.web.live.hub import Live
+from app.web.live.subscriber import Subscriber
+from app.web.queue_view import QueueView
+from app.web.run_view import RunView
+from app.web.views import JobsView
+from tests.web.stage import Stage
+
+QUEUE = QueueView()
+
+
+class Reader:
+    """Reads a stream message by message; fails a test that waits for one that does not come."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
+        self.frames: AsyncIterator[bytes] = subscriber.frames()
+        self._messages: list[str] = []
+        self.last_id: str | None = None
+
+    async def next(self) -> str:
+        """The next message that is not a sign of life alone."""
+        while True:
+            if not self._messages:
+                received = await asyncio.wait_for(anext(self.frames), 10)
+                self._messages = received.decode().split("\n\n")[:-1]
+            message = self._messages.pop(0)
+            if found := re.search(r"^id: (\S+)$", message, re.MULTILINE):
+                self.last_id = found.group(1)
+            if 'hx-target="#liveness"' not in message:
+                return message
+
+    async def until(self, text: str) -> str:
+        while True:
+            message = await self.next()
+            if text in message:
+                return message
+
+    def rest(self) -> list[str]:
+        """What waits to be read, signs of life aside."""
+        queue = self.subscriber._queue
+        waiting = [queue.get_nowait() for _ in range(queue.qsize())]
+        messages = self._messages + [each.decode() for each in waiting if each]
+        return [message for message in messages if 'hx-target="#liveness"' not in message]
+
+
+def join(live: Live, last_id: str | None = None, since: int | None = None, view: QueueView = QUEUE) -> Reader:
+    return Reader(live.subscribe(view, last_id, since))
+
+
+def is_whole(message: str) -> bool:
+    return 'hx-target="#view" hx-swap="outerMorph"' in message and 'id="statistics"' in message
+
+
+async def settle(live: Live) -> None:
+    """Waits until every channel has painted what it knows of."""
+    while tasks := [each._painting for each in live._channels.values() if each._painting]:
+        await asyncio.gather(*tasks)
+
+
+async def test_a_reader_without_a_page_first_gets_the_whole_view(live: Live, stage: Stage) -> None:
+    await stage.start(["one"])
+    assert is_whole(await join(live).next())
+
+
+async def test_a_change_reaches_the_reader(live: Live, stage: Stage) -> None:
+    reader = join(live)
+    await reader.next()
+    manager_id = await stage.start(["one"])
+    message = await reader.until(f'id="job-{manager_id}"')
+    assert 'hx-target="#runs" hx-swap="beforeend"' in message
+
+
+async def test_only_what_changed_is_sent(live: Live, stage: Stage) -> None:
+    await stage.start(["one"])
+    (step_id,) = await stage.plan(["a", "b"])
+    reader = join(live)
+    await reader.next()
+    await stage.claim(step_id)
+    message = await reader.next()
+    targets = set(re.findall(r'hx-target="#([^"]*)"', message))
+    assert f'id="count-step-{step_id}-worker-running"' in message
+    assert not any("log" in target or "fold" in target or "cancelled" in target for target in targets)
+
+
+async def test_a_burst_is_painted_together_and_its_end_always(
+    live: Live, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.start(["one"])
+    (step_id,) = await stage.plan([f"item {number}" for number in range(300)])
+    reader = join(live)
+    await reader.next()
+    await settle(live)
+    before = stage.access.reads
+    monkeypatch.setattr(channels, "INTERVAL", 0.3)
+    for _ in range(300):
+        await stage.claim(step_id)
+    await reader.until('data-scope="all" data-kind="worker" data-status="running">300</data>')
+    await settle(live)
+    assert stage.access.reads - before < 30
+    assert reader.rest() == []
+
+
+async def test_the_first_change_is_painted_at_once(live: Live, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = join(live)
+    await reader.next()
+    await settle(live)
+    monkeypatch.setattr(channels, "INTERVAL", 3600)
+    await stage.start(["one"])
+    await reader.until('id="job-1"')
+
+
+async def test_a_page_that_shows_the_present_gets_nothing(live: Live, stage: Stage) -> None:
+    await stage.start(["one"])
+    painted = await stage.access.read(lambda snapshot: QUEUE.paint(live.easel, snapshot))
+    live.offer(QUEUE, painted)
+    reader = join(live, since=painted.revision)
+    await settle(live)
+    await stage.start(["two"], name="Second")
+    message = await reader.next()
+    assert not is_whole(message)
+    assert 'hx-swap="beforebegin"' in message
+
+
+async def test_changes_between_the_page_and_its_stream_are_not_missed(live: Live, stage: Stage) -> None:
+    painted = await stage.access.read(lambda snapshot: QUEUE.paint(live.easel, snapshot))
+    live.offer(QUEUE, painted)
+    await stage.start(["one"])
+    assert 'id="job-1"' in await join(live, since=painted.revision).next()
+
+
+async def test_a_page_from_before_the_last_paint_gets_the_whole_view(live: Live, stage: Stage) -> None:
+    await stage.start(["one"])
+    first = join(live)
+    await first.next()
+    await settle(live)
+    assert is_whole(await join(live, since=0).next())
+
+
+async def test_a_page_from_a_moment_not_heard_of_yet_gets_the_whole_view(live: Live, stage: Stage) -> None:
+    first = join(live)
+    await first.next()
+    await settle(live)
+    assert is_whole(await join(live, since=stage.access.monitor.revision + 1).next())
+
+
+async def test_who_comes_back_gets_exactly_what_it_missed(live: Live, stage: Stage) -> None:
+    reader = join(live)
+    await reader.next()
+    await stage.start(["one"], name="First")
+    await reader.until("First")
+    watcher = join(live)
+    await watcher.next()
+    await settle(live)
+    live._channels[QUEUE.url].leave(reader.subscriber)
+    await stage.start(["one"], name="Second")
+    await watcher.until("Second")
+    back = join(live, last_id=reader.last_id, since=0)
+    message = await back.next()
+    assert "Second" in message
+    assert not is_whole(message)
+    await settle(live)
+    assert back.rest() == []
+
+
+async def test_the_id_of_a_server_that_is_gone_gets_the_whole_view(live: Live, stage: Stage) -> None:
+    await stage.start(["one"])
+    watcher = join(live)
+    await watcher.next()
+    await settle(live)
+    assert is_whole(await join(live, last_id="earlier-7", since=stage.access.monitor.revision).next())
+
+
+async def test_a_reader_that_is_to_get_the_whole_view_claims_no_place_before_it(live: Live) -> None:
+    reader = join(live)
+    greeting = await anext(reader.frames)
+    assert b"#liveness" in greeting
+    assert b"id:" not in greeting.split(b"\n\n")[0]
+
+
+async def test_a_slow_reader_is_cut_and_the_others_are_not(
+    live: Live, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscribers, "MAX_QUEUED", 3)
+    slow = join(live)
+    monkeypatch.setattr(subscribers, "MAX_QUEUED", 256)
+    fast = join(live)
+    for number in range(4):
+        await stage.start(["one"], name=f"Run {number}")
+        await fast.until(f"Run {number}")
+    assert slow.subscriber.cut.is_set()
+    assert not fast.subscriber.cut.is_set()
+    await stage.start(["one"], name="Afterwards")
+    await fast.until("Afterwards")
+
+
+async def test_a_reader_that_takes_nothing_is_cut_at_a_heartbeat(live: Live) -> None:
+    reader = join(live)
+    await settle(live)
+    channel = live._channels[QUEUE.url]
+    for _ in range(subscribers.STALLED_BEATS):
+        assert not reader.subscriber.cut.is_set()
+        channel.beat("")
+    assert reader.subscriber.cut.is_set()
+    assert not channel.subscribers
+
+
+async def test_idle_pages_read_nothing(live: Live, stage: Stage) -> None:
+    await stage.start(["one"])
+    readers = [join(live) for _ in range(20)]
+    for reader in readers:
+        await reader.next()
+    await settle(live)
+    before = stage.access.reads
+    for _ in range(50):
+        live._channels[QUEUE.url].beat("alive")
+        for reader in readers:
+            await asyncio.wait_for(anext(reader.frames), 10)
+    assert stage.access.reads == before
+
+
+async def test_all_readers_of_a_view_share_one_paint(live: Live, stage: Stage) -> None:
+    readers = [join(live) for _ in range(50)]
+    for reader in readers:
+        await reader.next()
+    await settle(live)
+    before = stage.access.reads
+    await stage.start(["one"])
+    for reader in readers:
+        await reader.until('id="job-1"')
+    await settle(live)
+    assert stage.access.reads - before <= 2
+
+
+async def test_a_view_of_another_run_is_not_painted(live: Live, stage: Stage) -> None:
+    watched = await stage.start(["one"], name="Watched")
+    reader = Reader(live.subscribe(RunView(watched), None, None))
+    await reader.next()
+    await settle(live)
+    before = stage.access.reads
+    await stage.start(["one"], name="Other")
+    await settle(live)
+    assert stage.access.reads == before
+
+
+async def test_a_channel_is_kept_while_somebody_watches_and_forgotten_afterwards(live: Live) -> None:
+    reader = join(live)
+    await reader.next()
+    channel = live._channels[QUEUE.url]
+    live._forget(channel)
+    assert live.channels == 1
+    reader.subscriber.drop()
+    live._forget(channel)
+    assert live.channels == 0
+
+
+async def test_different_views_have_different_channels(live: Live) -> None:
+    live.subscribe(JobsView(JobFilter()), None, None)
+    live.subscribe(QUEUE, None, None)
+    live.subscribe(QueueView(RunFilter(definition="trial")), None, None)
+    live.subscribe(QueueView(), None, None)
+    assert live.channels == 3
+
+
+async def test_a_paint_that_fails_cuts_its_readers_and_no_others(live: Live, stage: Stage) -> None:
+    lost = live.subscribe(RunView(4711), None, None)
+    reader = join(live)
+    await reader.next()
+    await settle(live)
+    assert lost.cut.is_set()
+    assert not reader.subscriber.cut.is_set()

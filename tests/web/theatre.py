@@ -1,0 +1,58 @@
+"""Puts a stage on: starts it as a process on a free loopback port, speaks to it, stops it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+
+
+class Theatre:
+    """A server process. Its socket is ours, so that a client may connect before it listens, and while it restarts."""
+
+    def __init__(self, directory: Path, heartbeat: float = 5.0, embedding_sites: Sequence[str] = ()) -> None:
+        self._directory, self._heartbeat, self._embedding_sites = directory, heartbeat, embedding_sites
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.client = httpx.Client(base_url=self.url, timeout=30)
+
+    def __enter__(self) -> Self:
+        self.begin()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.end()
+        self._socket.close()
+
+    def begin(self) -> None:
+        descriptor = self._socket.fileno()
+        command = [sys.executable, "-m", "tests.web.stage", str(descriptor), str(self._directory), str(self._heartbeat)]
+        command += self._embedding_sites
+        self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[descriptor])
+
+    def end(self) -> int:
+        """Stops the server as a person would, and returns its exit status."""
+        assert self._process
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=20)
+
+    def play(self, verb: str, **arguments: Any) -> Any:
+        """Calls a verb of the stage; what it did is committed, and heard of, when it returns."""
+        answer = self.client.post(f"/stage/{verb}", json=arguments)
+        answer.raise_for_status()
+        return answer.json()["answer"]
+
+    def html(self, path: str) -> str:
+        answer = self.client.get(path)
+        answer.raise_for_status()
+        return answer.text

@@ -1,0 +1,140 @@
+"""A queue with a runner that works: what a server is, without its pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.queue import audit
+from app.queue.database import Database
+from app.queue.records import LogLine, RunRecord
+from app.queue.run_plan import RunPlan, StepPlan
+from app.queue.schema import bring_up_to_date
+from app.queue.snapshot import JobFilter, Snapshot
+from app.queue.status import FINAL
+from app.queue.step_monitor import StepMonitor
+from app.queue.store.start import start
+from app.queue.writer import Commit, WriteFailed, Writer
+from app.work.registry import StepTypes
+from app.work.runner import Runner
+from tests.work import trial_steps
+
+PATIENCE = 60
+"""Seconds after which a test that waits for something has failed; nothing here takes nearly as long."""
+
+
+class FaultyWriter:
+    """A writer that can be made to fail, or to let something else happen before a verb is answered."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._trouble = asyncio.Event()
+        self.failing: set[str] = set()
+        """Verbs of which the next call cannot be committed."""
+        self.failed: list[str] = []
+        self.before_answer: dict[str, Callable[[], Awaitable[Any]]] = {}
+        """By verb: what happens between the commit of its next call and its answer."""
+
+    def __call__(self, verb: Callable[..., Any], *arguments: Any, **named: Any) -> Awaitable[Any]:
+        return self._call(verb, *arguments, **named)
+
+    async def _call(self, verb: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        if verb.__name__ in self.failing:
+            self.failing.discard(verb.__name__)
+            self.failed.append(verb.__name__)
+            raise WriteFailed("cannot be written: database or disk is full")
+        try:
+            answer = await self._writer(verb, *arguments, **named)
+        except WriteFailed:
+            self._trouble.set()
+            raise
+        happening = self.before_answer.get(verb.__name__)
+        if happening and answer:
+            del self.before_answer[verb.__name__]
+            await happening()
+        return answer
+
+    async def in_trouble(self) -> None:
+        """Waits until a commit has failed."""
+        async with asyncio.timeout(PATIENCE):
+            await self._trouble.wait()
+
+    async def close(self) -> None:
+        await self._writer.close()
+
+
+class Works:
+    """A database, its writer and a runner that may come and go."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.monitor = StepMonitor()
+        self.write = FaultyWriter(Writer(database, self.monitor.hear))
+
+    @asynccontextmanager
+    async def running(self, slots: int = 8, grace: float = 0.0) -> AsyncIterator[Runner]:
+        step_types = StepTypes([trial_steps.OnLoop, trial_steps.InProcess])
+        runner = Runner(self.database, self.write, self.monitor, step_types, slots)  # type: ignore[arg-type]
+        await runner.start()
+        try:
+            yield runner
+        finally:
+            await runner.stop(grace)
+
+    async def start(self, *steps: StepPlan, **run: Any) -> int:
+        return await self.write(start, RunPlan(run.pop("definition", "trial"), "Trial", steps, **run))
+
+    async def until(self, true: Callable[[Snapshot], bool]) -> None:
+        """Waits, from commit to commit, until it is so."""
+        changed = asyncio.Event()
+
+        def hear(_: Commit) -> None:
+            changed.set()
+
+        async with asyncio.timeout(PATIENCE):
+            with self.monitor.listening(hear):
+                while not self.read(true):
+                    await changed.wait()
+                    changed.clear()
+
+    async def ended(self, manager_id: int) -> RunRecord:
+        """Waits for the end of a run."""
+        await self.until(lambda snapshot: snapshot.run(manager_id).status in FINAL)
+        return self.run(manager_id)
+
+    async def run_to_end(self, *steps: StepPlan, slots: int = 8, **run: Any) -> RunRecord:
+        async with self.running(slots):
+            return await self.ended(await self.start(*steps, **run))
+
+    def read(self, reading: Callable[[Snapshot], Any]) -> Any:
+        with Snapshot.of(self.database) as snapshot:
+            return reading(snapshot)
+
+    def run(self, manager_id: int) -> RunRecord:
+        return self.read(lambda snapshot: snapshot.run(manager_id))
+
+    def errors(self, manager_id: int) -> dict[str, str | None]:
+        """The work items of a run by name, with their errors."""
+        page = self.read(lambda snapshot: snapshot.jobs(JobFilter(manager_id=manager_id, kind="worker"), 1000))
+        return {job.name: job.error for job in page.jobs}
+
+    def log(self, run: RunRecord) -> list[LogLine]:
+        step = run.steps[0]
+        return list(self.read(lambda snapshot: snapshot.log_lines(step.id, 1, step.log_count)))
+
+
+@pytest.fixture
+async def works(tmp_path: Path) -> AsyncIterator[Works]:
+    """Found sound at the end of the test, whatever the test did."""
+    database = Database.in_directory(tmp_path)
+    bring_up_to_date(database)
+    works = Works(database)
+    yield works
+    await works.write.close()
+    assert audit.check(database) == []
+    database.close()

@@ -1,0 +1,216 @@
+"""What the embedded runner makes of handlers that behave, and of those that do not."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.queue.models import Kind
+from app.queue.run_plan import OnError, StepPlan
+from app.queue.snapshot import JobFilter, LogFilter
+from app.queue.status import Status
+from app.queue.store.cancel import cancel
+from app.work import frames, loop_work
+from app.work.processes import WorkerProcess
+from tests.work.conftest import PATIENCE, Works
+
+BOTH = pytest.mark.parametrize("where", ["on_loop", "in_process"])
+
+
+def step(where: str, *items: str, name: str = "one", timeout: float | None = None, **plan: object) -> StepPlan:
+    settings = {"items": list(items), **dict(plan.pop("settings", {}))}  # type: ignore[call-overload]
+    return StepPlan(name, where, settings=settings, timeout=timeout, **plan)  # type: ignore[arg-type]
+
+
+@BOTH
+async def test_a_run_is_carried_out(works: Works, where: str) -> None:
+    run = await works.run_to_end(step(where, "a", "b", "c"), step(where, "d", name="two", depends=("one",)))
+    assert (run.status, run.counts.completed) == (Status.COMPLETED, 4)
+
+
+@BOTH
+async def test_a_step_without_items_has_nothing_to_do(works: Works, where: str) -> None:
+    run = await works.run_to_end(step(where))
+    assert (run.steps[0].status, run.steps[0].reason) == (Status.COMPLETED, "nothing to do")
+
+
+@BOTH
+async def test_what_an_item_logs_is_its_own_and_in_order(works: Works, where: str) -> None:
+    run = await works.run_to_end(step(where, "log a"))
+    said = [(line.level, line.message) for line in works.log(run) if line.worker_name == "log a"]
+    assert said == [("info", "line 0 of log a"), ("warn", "line 1 of log a"), ("info", "line 2 of log a")]
+    page = works.read(lambda snapshot: snapshot.log(LogFilter(worker_id=works.log(run)[-2].worker_id), 10))
+    assert page.total == 3
+
+
+@BOTH
+async def test_documents_count_once_for_the_step_that_created_them(works: Works, where: str) -> None:
+    again = step(where, "document 1", "document 3", name="two", depends=("one",))
+    run = await works.run_to_end(step(where, "document 1", "document 2"), again)
+    assert [each.document_count for each in run.steps] == [2, 1]
+    assert run.document_count == 3
+
+
+@BOTH
+async def test_a_work_item_is_known_to_have_saved_its_documents(works: Works, where: str) -> None:
+    run = await works.run_to_end(step(where, "document 1", "document 2"))
+    items = works.read(lambda snapshot: snapshot.jobs(JobFilter(Kind.WORKER, None, run.id), 10)).jobs
+    assert len(items) == 2
+    for item in items:
+        saved = works.read(lambda snapshot, item=item: snapshot.item(item.id)).documents
+        assert [(each.address, each.created) for each in saved] == [(f"trial:{item.name}", True)]
+
+
+async def test_documents_can_be_read_in_a_process(works: Works) -> None:
+    second = step("in_process", "read", name="two", depends=("one",))
+    run = await works.run_to_end(step("in_process", "document 1", "document 2"), second)
+    (item,) = works.read(lambda snapshot: snapshot.jobs(_items_of(run.id, "two"), 5)).jobs
+    assert works.read(lambda snapshot: snapshot.item(item.id)).result == ["trial:document 1"]
+
+
+@BOTH
+async def test_children_join_their_parents_step_once(works: Works, where: str) -> None:
+    run = await works.run_to_end(step(where, "spawn a", "spawn b"))
+    assert run.steps[0].counts.completed == 4
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("item", "error"),
+    [
+        ("raise", "ValueError: no such thing"),
+        ("permanent", "it will never work"),
+        ("object", "the result (object) cannot be stored as JSON"),
+        ("level", "ValueError: 'fatal' is not a valid Level"),
+    ],
+)
+async def test_a_handler_that_fails_fails_its_item_alone(works: Works, where: str, item: str, error: str) -> None:
+    run = await works.run_to_end(step(where, "a", item, "b"))
+    told = works.errors(run.id)[item]
+    assert told is not None
+    assert error in told
+    assert run.steps[0].counts == (0, 0, 2, 1, 0, 0)
+    assert run.steps[0].reason == "1 of 3 failed"
+
+
+@pytest.mark.parametrize(
+    ("item", "error"),
+    [
+        ("kill", "its process was killed by SIGKILL"),
+        ("quit", "its process exited with status 7"),
+        ("exit", "its process exited with status 3"),
+    ],
+)
+async def test_a_handler_that_ends_its_process_fails_its_item_alone(works: Works, item: str, error: str) -> None:
+    run = await works.run_to_end(step("in_process", "a", "b", item, "c", "d"))
+    assert works.errors(run.id)[item] == error
+    assert run.steps[0].counts == (0, 0, 4, 1, 0, 0)
+
+
+async def test_a_handler_on_the_loop_that_exits_does_not_take_the_server_along(works: Works) -> None:
+    run = await works.run_to_end(step("on_loop", "exit", "a"))
+    assert works.errors(run.id)["exit"] == "sys.exit was called: 3"
+
+
+@BOTH
+async def test_a_handler_that_hangs_is_ended_by_its_timeout(works: Works, where: str, tmp_path: Path) -> None:
+    settings = {"marker": str(tmp_path / "began")}
+    run = await works.run_to_end(step(where, "hang", "a", timeout=0.5, settings=settings))
+    assert works.errors(run.id)["hang"] == "took longer than its timeout of 0.5 s"
+    assert run.steps[0].counts == (0, 0, 1, 1, 0, 0)
+
+
+async def test_a_handler_that_does_not_stop_is_left_behind(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_work, "STOP_GRACE", 0.05)
+    run = await works.run_to_end(step("on_loop", "stubborn", "a", timeout=0.1))
+    assert works.errors(run.id)["stubborn"] == "took longer than its timeout of 0.1 s"
+
+
+@BOTH
+async def test_a_plan_that_fails_fails_its_step(works: Works, where: str) -> None:
+    run = await works.run_to_end(step(where, settings={"plan_error": "the disk is on fire"}))
+    assert run.steps[0].status is Status.FAILED
+    assert run.steps[0].reason.endswith("the disk is on fire")
+    assert run.steps[0].reason.startswith("planning failed: ")
+
+
+async def test_a_step_of_an_unknown_type_fails_and_says_so(works: Works) -> None:
+    run = await works.run_to_end(step("nowhere", "a"))
+    assert run.steps[0].reason == "planning failed: no step type 'nowhere' is installed here"
+
+
+@BOTH
+async def test_a_flaky_item_succeeds_in_the_end(works: Works, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.queue.status.retry_delay", lambda attempt: 0.0)
+    run = await works.run_to_end(step(where, "flaky", on_error=OnError.RETRY))
+    assert (run.status, run.counts.completed) == (Status.COMPLETED, 1)
+    (item,) = works.read(lambda snapshot: snapshot.jobs(_items_of(run.id, "one"), 5)).jobs
+    attempts = works.read(lambda snapshot: snapshot.item(item.id)).attempts
+    assert [attempt.number for attempt in attempts] == [3, 2, 1]
+    assert [attempt.status for attempt in attempts] == ["completed", "failed", "failed"]
+
+
+@BOTH
+async def test_a_cancelled_run_stops_what_runs(works: Works, where: str, tmp_path: Path) -> None:
+    marker = tmp_path / "began"
+    async with works.running():
+        manager_id = await works.start(step(where, "hang", "hang again", settings={"marker": str(marker)}))
+        await works.until(lambda snapshot: snapshot.run(manager_id).counts.running == 2)
+        assert await works.write(cancel, manager_id, "cancelled by a person")
+        assert works.run(manager_id).counts.cancelled == 2
+        after = await works.ended(await works.start(step(where, "a", "b"), definition="next"))
+        assert after.status is Status.COMPLETED
+
+
+@BOTH
+async def test_what_a_stopped_runner_gives_back_the_next_one_finishes(works: Works, where: str, tmp_path: Path) -> None:
+    marker = tmp_path / "began"
+    async with works.running(slots=2):
+        manager_id = await works.start(step(where, "hang", settings={"marker": str(marker)}))
+        await works.until(lambda snapshot: snapshot.run(manager_id).counts.running == 1)
+    run = works.run(manager_id)
+    assert (run.status, run.counts.pending) == (Status.RUNNING, 1)
+    (item,) = works.read(lambda snapshot: snapshot.jobs(_items_of(manager_id, "one"), 5)).jobs
+    assert (item.attempt, item.reason) == (0, "given back")
+
+
+async def test_a_run_that_takes_longer_than_it_may_fails(works: Works, tmp_path: Path) -> None:
+    hang = step("on_loop", "hang", settings={"marker": str(tmp_path / "began")})
+    run = await works.run_to_end(hang, timeout=0.2)
+    assert (run.status, run.reason) == (Status.FAILED, "took longer than its timeout of 0.2 s")
+
+
+async def test_a_long_run_does_not_keep_a_short_one_waiting(works: Works, tmp_path: Path) -> None:
+    settings = {"marker": str(tmp_path / "began")}
+    async with works.running(slots=4):
+        long_id = await works.start(step("on_loop", *(f"hang {n}" for n in range(2)), settings=settings))
+        await works.until(lambda snapshot: snapshot.run(long_id).counts.running == 2)
+        short = await works.ended(await works.start(step("on_loop", "a"), definition="short"))
+        assert short.status is Status.COMPLETED
+        await works.write(cancel, long_id, "enough")
+
+
+async def test_a_runner_without_slots_runs_nothing(works: Works) -> None:
+    async with works.running(slots=0):
+        manager_id = await works.start(step("on_loop", "a"))
+        assert works.run(manager_id).status is Status.PENDING
+    run = await works.run_to_end(step("on_loop", "b"), definition="second")
+    assert run.status is Status.COMPLETED
+    async with works.running():
+        assert (await works.ended(manager_id)).status is Status.COMPLETED
+
+
+def _items_of(manager_id: int, step_name: str) -> JobFilter:
+    return JobFilter(kind=Kind.WORKER, manager_id=manager_id, step_name=step_name)
+
+
+async def test_a_worker_process_ends_with_its_parent_whatever_it_is_at(tmp_path: Path) -> None:
+    worker = await WorkerProcess.start()
+    items = [frames.Item(1, "log", None, 1), frames.Item(2, "hang", None, 1)]
+    place = "tests.work.trial_steps:InProcess"
+    worker.send(frames.Task(place, 1, 1, {"marker": str(tmp_path / "began")}, {}, "path:unused", False, items))
+    assert isinstance((await worker.frames())[-1], frames.Ended)  # and now it hangs
+    worker._writer.close()  # as the end of this process would
+    assert await asyncio.wait_for(worker._process.wait(), PATIENCE) == 1

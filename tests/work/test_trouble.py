@@ -1,0 +1,144 @@
+"""What the runner makes of a database in trouble, and of things that happen at the wrong moment."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.queue.database import Database
+from app.queue.schema import bring_up_to_date
+from app.queue.status import Status
+from app.queue.store.cancel import cancel
+from tests.queue.test_writer import fill_the_disk
+from tests.work.conftest import Works
+from tests.work.test_runner import BOTH, step
+
+
+@BOTH
+async def test_a_full_disk_does_not_keep_the_runner_from_stopping(works: Works, where: str, tmp_path: Path) -> None:
+    settings = {"marker": str(tmp_path / "began")}
+    async with works.running():
+        manager_id = await works.start(step(where, "hang", settings=settings))
+        await works.until(lambda snapshot: snapshot.run(manager_id).counts.running == 1)
+        fill_the_disk(works.database, full=True)
+    fill_the_disk(works.database, full=False)
+    run = works.run(manager_id)
+    assert run.counts.pending + run.counts.running == 1
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "verb", ["claim_plans", "plan", "log_plan", "end_planning", "claim", "_perform", "time_out", "steps_of"]
+)
+async def test_work_goes_on_by_itself_after_a_commit_that_failed(works: Works, where: str, verb: str) -> None:
+    works.write.failing.add(verb)
+    timeout = 0.2 if verb == "time_out" else None
+    items = ["hang"] if verb == "time_out" else ["log a", "spawn b", "document c"]
+    settings = {"marker": str(works.database.path) + ".began"}
+    run = await works.run_to_end(step(where, *items, settings=settings), timeout=timeout)
+    assert verb == "steps_of" or works.write.failed == [verb]
+    assert run.status is (Status.FAILED if timeout else Status.COMPLETED)
+    assert run.counts.completed == (0 if timeout else 4)
+    assert run.document_count == (0 if timeout else 1)
+
+
+@BOTH
+async def test_work_goes_on_when_a_full_disk_has_room_again(works: Works, where: str) -> None:
+    async with works.running():
+        manager_id = await works.start(step(where, *(f"log {'x' * 3000} {number}" for number in range(40))))
+        fill_the_disk(works.database, full=True)
+        await works.write.in_trouble()
+        assert works.run(manager_id).status not in ("completed", "failed")
+        fill_the_disk(works.database, full=False)
+        run = await works.ended(manager_id)
+    assert run.counts.completed == 40
+
+
+@BOTH
+async def test_cancelling_one_run_strands_no_other(works: Works, where: str, tmp_path: Path) -> None:
+    """The cancellation is committed after a claim for both runs, and heard of before the claim is answered."""
+    async with works.running(slots=0):
+        first = await works.start(step(where, "a", "b"), definition="first")
+        second = await works.start(step(where, "c", "d"), definition="second")
+
+    async def cancel_the_first() -> None:
+        assert await works.write(cancel, first, "cancelled by a person")
+
+    works.write.before_answer["claim"] = cancel_the_first
+    async with works.running(slots=4):
+        run = await works.ended(second)
+    assert run.counts.completed == 2
+    assert works.run(first).status is Status.CANCELLED
+
+
+@BOTH
+async def test_a_step_that_is_stopped_while_its_plan_is_claimed_is_not_planned(works: Works, where: str) -> None:
+    async with works.running():
+
+        async def cancel_it() -> None:
+            assert await works.write(cancel, 1, "cancelled by a person")
+
+        works.write.before_answer["claim_plans"] = cancel_it
+        run = await works.ended(await works.start(step(where, "a")))
+        after = await works.ended(await works.start(step(where, "b"), definition="next"))
+    assert (run.status, run.counts.total) == (Status.CANCELLED, 0)
+    assert after.status is Status.COMPLETED
+
+
+async def test_a_retry_that_is_due_while_no_slot_is_free_costs_nothing(works: Works, tmp_path: Path) -> None:
+    settings = {"marker": str(tmp_path / "began")}
+    async with works.running(slots=1) as runner:
+        hanging = await works.start(step("on_loop", "hang", settings=settings), definition="hanging")
+        await works.until(lambda snapshot: snapshot.run(hanging).counts.running == 1)
+        for lane in runner._lanes._lanes.values():
+            lane.due_at = 1.0  # long ago
+        looks = 0
+        look = runner._claim_items
+
+        async def counted() -> None:
+            nonlocal looks
+            looks += 1
+            await look()
+
+        runner._claim_items = counted  # type: ignore[method-assign]
+        runner._wake.set()
+        for _ in range(500):
+            await asyncio.sleep(0)
+        assert looks <= 3
+        await works.write(cancel, hanging, "enough")
+
+
+async def test_a_step_that_has_ended_leaves_nothing_behind(works: Works) -> None:
+    async with works.running() as runner:
+        await works.ended(await works.start(step("on_loop", "a"), step("in_process", "b", name="two")))
+        assert runner._lanes._lanes == {}
+
+
+@BOTH
+@pytest.mark.parametrize("item", ["untitled", "not a number", "a huge number"])
+async def test_what_cannot_be_stored_fails_its_item_and_no_other(works: Works, where: str, item: str) -> None:
+    run = await works.run_to_end(step(where, "document 1", item, "document 2"))
+    assert works.errors(run.id)[item]
+    assert (run.counts.completed, run.document_count) == (2, 2)
+
+
+@BOTH
+async def test_a_data_directory_may_be_called_anything(tmp_path: Path, where: str) -> None:
+    for name in ("100%_?x=1#y", "q?a", "q?b"):
+        (tmp_path / name).mkdir()
+        database = Database.in_directory(tmp_path / name)
+        bring_up_to_date(database)
+        works = Works(database)
+        second = step("in_process", "read", name="two", depends=("one",))
+        run = await works.run_to_end(step(where, "document 1"), second)
+        assert run.status is Status.COMPLETED
+        await works.write.close()
+        database.close()
+        assert (tmp_path / name / "stepglass.db").exists()
+    assert names_in(tmp_path) == ["100%_?x=1#y", "q?a", "q?b"]
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
