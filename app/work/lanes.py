@@ -107,8 +107,9 @@ class Lanes:
         """Steps that have work but whose lane is not open yet."""
         return sorted(self._unknown)
 
-    def forget_unknown(self) -> None:
-        self._unknown.clear()
+    def forget_unknown(self, step_ids: Iterable[int]) -> None:
+        """These have been asked for: either they have a lane now, or they are gone."""
+        self._unknown.difference_update(step_ids)
 
     def marks(self, step_ids: Iterable[int]) -> dict[int, int]:
         return {step_id: self._lanes[step_id].filled for step_id in step_ids}

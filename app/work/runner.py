@@ -193,8 +193,9 @@ class Runner:
     async def _open_unknown_steps(self) -> None:
         unknown = self._lanes.unknown()
         for step in await self._writer(steps_of, unknown) if unknown else []:
-            self._open(step)
-        self._lanes.forget_unknown()
+            if step.step_id in self._lanes.unknown():  # it has not ended meanwhile
+                self._open(step)
+        self._lanes.forget_unknown(unknown)
 
     def _open(self, step: ClaimedStep) -> None:
         self._lanes.open(step)
