@@ -8,21 +8,66 @@ driver is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
+from sqlalchemy import Table, insert
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.sql.dml import Insert, Update
+from sqlalchemy.sql.dml import Update
 
 Row = Mapping[str, Any]
 
+ROWS_AT_ONCE = 50
+"""Rows that one INSERT on SQLite brings. Half the work per row; and the driver lets go of the interpreter's lock for
+each statement, so that a busy event loop would hold up every single row."""
 
-class Prepared:
-    """One INSERT or UPDATE for many rows."""
 
-    def __init__(self, statement: Insert | Update, columns: Sequence[str] | None = None) -> None:
+class PreparedInsert:
+    """INSERT of many rows, each with its values in the order of `columns`, which is that of the table."""
+
+    def __init__(self, table: Table, columns: Sequence[str] | None = None) -> None:
+        every = [column.name for column in table.columns]
+        self._columns = list(columns or every)
+        assert self._columns == [name for name in every if name in self._columns]
+        self._statement = insert(table)
+        self._by_dialect: dict[str, Callable[[Connection, Sequence[tuple[Any, ...]]], None]] = {}
+
+    def execute(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
+        dialect = connection.dialect
+        if dialect.name not in self._by_dialect:
+            self._by_dialect[dialect.name] = self._compile(dialect)
+        self._by_dialect[dialect.name](connection, rows)
+
+    def _compile(self, dialect: Dialect) -> Callable[[Connection, Sequence[tuple[Any, ...]]], None]:
+        compiled: Any = self._statement.compile(dialect=dialect, column_keys=self._columns)
+        one = str(compiled)
+        if not compiled.positional:
+            return lambda connection, rows: _insert_named(connection, one, self._columns, rows)
+        of_one_row = ", ".join("?" * len(self._columns))
+        many = one + f", ({of_one_row})" * (ROWS_AT_ONCE - 1)
+        return lambda connection, rows: _insert_together(connection, one, many, rows)
+
+
+def _insert_named(connection: Connection, sql: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    connection.exec_driver_sql(sql, [dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def _insert_together(connection: Connection, one: str, many: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    together = len(rows) - len(rows) % ROWS_AT_ONCE
+    for start in range(0, together, ROWS_AT_ONCE):
+        connection.exec_driver_sql(many, tuple(chain.from_iterable(rows[start : start + ROWS_AT_ONCE])))
+    if together < len(rows):
+        connection.exec_driver_sql(one, list(rows[together:]))
+
+
+class PreparedUpdate:
+    """One UPDATE for many rows."""
+
+    def __init__(self, statement: Update) -> None:
         self._statement = statement
-        self._columns = list(columns) if columns else None
         self._by_dialect: dict[str, tuple[str, Callable[[Sequence[Row]], list[Any]]]] = {}
 
     def execute(self, connection: Connection, rows: Sequence[Row]) -> int:
@@ -36,7 +81,7 @@ class Prepared:
         return connection.exec_driver_sql(sql, parameters_of(rows)).rowcount
 
     def _compile(self, dialect: Dialect) -> tuple[str, Callable[[Sequence[Row]], list[Any]]]:
-        compiled: Any = self._statement.compile(dialect=dialect, column_keys=self._columns)
+        compiled: Any = self._statement.compile(dialect=dialect)
         processors = compiled._bind_processors
         constants = {
             name: processors[name](value) if name in processors else value

@@ -23,7 +23,7 @@ from app.queue.store.logging import Line
 from app.queue.store.logging import log as log_lines
 from app.queue.store.plan import NewItem, spawn
 from app.queue.writer import Transaction, WriteFailed, Writer
-from app.work.storing import RETRY_AFTER, until_stored
+from app.work.storing import RETRY_AFTER
 
 log = structlog.get_logger(__name__)
 
@@ -139,34 +139,37 @@ class Outbox:
 
     async def _store(self, batch: _Batch) -> None:
         """Stores the batch as one operation: all of it or nothing, in order."""
-        operations = batch.operations()
+        try:
+            await self._hand_in(_perform, batch.operations())
+        except Exception:
+            log.exception("a batch could not be stored as a whole; its parts are stored one by one")
+            await self._store_apart(batch)
+
+    async def _store_apart(self, batch: _Batch) -> None:
+        """Stores what can be stored, and tells what cannot: no part may keep the others from being stored."""
+        for verb, arguments in batch.parts():
+            try:
+                await self._hand_in(verb, *arguments)
+            except Exception as error:
+                log.exception("a part could not be stored", verb=verb.__name__)
+                if verb is finish:
+                    step_id, (ending,) = arguments
+                    told = f"its end could not be stored: {error}"
+                    failure = Ending(ending.worker_id, ending.attempt, error=told)
+                    await self._hand_in(finish, step_id, [failure])
+
+    async def _hand_in(self, verb: Callable[..., Any], *arguments: Any) -> None:
+        """Hands in a verb again and again until it is committed, or until closing; raises what the verb itself
+        raises."""
         while True:
             try:
-                await self._writer(_perform, operations)
+                await self._writer(verb, *arguments)
                 return
             except WriteFailed:
                 if self._closing:
                     log.error("the database cannot be written, so the work is left for the next start")
                     return
                 await asyncio.sleep(RETRY_AFTER)
-            except Exception:
-                log.exception("a batch could not be stored as a whole; its parts are stored one by one")
-                await self._store_apart(batch)
-                return
-
-    async def _store_apart(self, batch: _Batch) -> None:
-        """Stores what can be stored, and tells what cannot: no part may keep the others from being stored."""
-        for verb, arguments in batch.parts():
-            try:
-                await until_stored(self._writer, verb, *arguments)
-            except Exception as error:
-                log.exception("a part could not be stored", verb=verb.__name__)
-                if verb is finish:
-                    step_id, (ending,) = arguments
-                    told = f"its end could not be stored: {error}"
-                    await until_stored(
-                        self._writer, finish, step_id, [Ending(ending.worker_id, ending.attempt, error=told)]
-                    )
 
 
 def _perform(transaction: Transaction, operations: Sequence[_Operation]) -> None:

@@ -180,7 +180,8 @@ class Runner:
             if lane := self._lanes.get(step_id):
                 self._run(lane, items)
             else:  # its step was stopped while the claim was on its way
-                await until_stored(self._writer, release, step_id, [(item.id, item.attempt) for item in items])
+                fences = [(item.id, item.attempt) for item in items]
+                self._spawn(until_stored(self._writer, release, step_id, fences))
         self._wake.set()
 
     def _run(self, lane: Lane, items: list[Any]) -> None:

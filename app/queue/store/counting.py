@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from app.queue.models import Level
-from app.queue.prepared import Prepared
+from app.queue.prepared import PreparedUpdate
 from app.queue.status import Status
 from app.queue.tables import log_counter, minute_counter, step_counter, step_job
 from app.queue.writer import Transaction
@@ -20,7 +20,7 @@ _change = (
     .where(step_counter.c.step_id == bindparam("of_step"), step_counter.c.status == bindparam("of_status"))
     .values(number=step_counter.c.number + bindparam("delta"))
 )
-_change_lines = Prepared(
+_change_lines = PreparedUpdate(
     update(log_counter)
     .where(log_counter.c.step_id == bindparam("of_step"), log_counter.c.level == bindparam("of_level"))
     .values(number=log_counter.c.number + bindparam("delta"))
@@ -33,7 +33,7 @@ _of_run = (
 )
 MINUTES_KEPT = 24 * 60
 
-_count_minute = Prepared(
+_count_minute = PreparedUpdate(
     update(minute_counter)
     .where(minute_counter.c.minute == bindparam("of_minute"), minute_counter.c.status == bindparam("of_status"))
     .values(number=minute_counter.c.number + bindparam("ended"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from sqlalchemy import bindparam, func, insert, select, update
 
 from app.queue.failure_pattern import pattern_of
-from app.queue.prepared import Prepared
+from app.queue.prepared import PreparedUpdate
 from app.queue.tables import failure_group
 from app.queue.writer import Transaction
 
@@ -15,7 +15,7 @@ MOST_GROUPS = 100
 OTHER = ""
 """The pattern of what came when the step had that many."""
 
-_add = Prepared(
+_add = PreparedUpdate(
     update(failure_group)
     .where(failure_group.c.step_id == bindparam("of_step"), failure_group.c.pattern == bindparam("with_pattern"))
     .values(number=failure_group.c.number + 1, last_id=bindparam("worker"), last_at=bindparam("now"))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from app.queue.changes import WorkAdded
-from app.queue.prepared import Prepared
+from app.queue.prepared import PreparedUpdate
 from app.queue.run_plan import OnError
 from app.queue.status import Status, Verdict, attempt_verdict
 from app.queue.store.counting import count, count_minute
@@ -35,7 +35,7 @@ class Ending:
     permanent: bool = False
 
 
-_complete = Prepared(
+_complete = PreparedUpdate(
     update(worker_job)
     .where(
         worker_job.c.id == bindparam("of_worker"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, update
 
 from app.queue.changes import LogGrew
-from app.queue.prepared import Prepared
+from app.queue.prepared import PreparedInsert
 from app.queue.store.counting import count_lines
 from app.queue.tables import log_entry, step_job
 from app.queue.text import storable
@@ -24,7 +24,7 @@ _reserve_lines = (
     .values(log_count=step_job.c.log_count + bindparam("lines"))
     .returning(step_job.c.log_count, step_job.c.manager_id, step_job.c.name, step_job.c.status)
 )
-_insert_lines = Prepared(insert(log_entry))
+_insert_lines = PreparedInsert(log_entry)
 
 
 class Line(NamedTuple):
@@ -57,15 +57,8 @@ def _append(transaction: Transaction, step_id: int, lines: Sequence[Line]) -> No
     if step is None:
         return
     first = step.log_count - len(lines) + 1
-    rows: list[dict[str, Any]] = [
-        {
-            "step_id": step_id,
-            "line": number,
-            "worker_id": line.worker_id,
-            "at": line.at,
-            "level": line.level,
-            "message": _fitting(line.message),
-        }
+    rows = [
+        (step_id, number, line.worker_id, line.at, line.level, _fitting(line.message))
         for number, line in enumerate(lines, start=first)
     ]
     _insert_lines.execute(transaction.connection, rows)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from app.queue.changes import RunChanged, StepChanged, WorkAdded
-from app.queue.prepared import Prepared
+from app.queue.prepared import PreparedInsert
 from app.queue.status import ACTIVE, Status, Verdict
 from app.queue.store.claim import ClaimedStep, steps_of
 from app.queue.store.counting import count
@@ -90,8 +90,8 @@ _spawning_step = (
         step_job.c.status == Status.RUNNING,
     )
 )
-_insert_items = Prepared(
-    insert(worker_job),
+_insert_items = PreparedInsert(
+    worker_job,
     ("id", "manager_id", "step_id", "name", "status", "reason", "attempt", "due_at", "input", "created_at"),
 )
 
@@ -160,19 +160,9 @@ def _add(transaction: Transaction, manager_id: int, step_id: int, step_name: str
     fresh = [(name, item) for name, item in named.items() if name not in known]
     if not fresh:
         return
+    pending, now = Status.PENDING.value, transaction.now
     rows = [
-        {
-            "id": worker_id,
-            "manager_id": manager_id,
-            "step_id": step_id,
-            "name": name,
-            "status": Status.PENDING.value,
-            "reason": "",
-            "attempt": 0,
-            "due_at": 0.0,
-            "input": stored_json(item.input),
-            "created_at": transaction.now,
-        }
+        (worker_id, manager_id, step_id, name, pending, "", 0, 0.0, stored_json(item.input), now)
         for worker_id, (name, item) in zip(transaction.new_ids(len(fresh)), fresh, strict=True)
     ]
     _insert_items.execute(transaction.connection, rows)
