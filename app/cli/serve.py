@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -40,6 +41,7 @@ def serve(definition: str | None, parameters: dict[str, str], **options: str | N
     if parameters and not definition:
         raise click.UsageError("--set is for the definition that --run names.")
     log_to_stderr()
+    gc.disable()  # until the app is up: what is made till then stays
     settings = read_settings(**options)
     _exit_calmly_on_signals()
     with refusals(), open_stepglass(settings, SERVER) as stepglass:
