@@ -1,7 +1,7 @@
 """The schema and its versions. A database is brought up to date when it is opened for writing.
 
-Migrations are alembic's; alembic itself is only loaded when there is something to migrate, as a start costs less
-without.
+A new database gets the tables of HEAD in one go. Migrations are alembic's; alembic itself is only loaded when there is
+something to migrate, as a start costs less without.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from app.queue.database import Database, DatabaseTrouble
+from app.queue.tables import metadata, sequence
 
 HEAD = "0003"
 """The newest revision in `migrations/versions`."""
 
+_version_table = sa.Table(
+    "alembic_version",
+    sa.MetaData(),
+    sa.Column("version_num", sa.String(32), nullable=False),
+    sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -26,7 +33,10 @@ def bring_up_to_date(database: Database) -> None:
         if found == HEAD:
             return
         _refuse_newer(database, found)
-        _migrate(database)
+        if found is None:
+            _create(database)
+        else:
+            migrate(database)
     except sa.exc.DBAPIError as error:
         raise DatabaseTrouble(f"{database} cannot be opened for writing: {error.orig}") from error
 
@@ -57,7 +67,17 @@ def _version(connection: sa.Connection) -> str | None:
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def _migrate(database: Database) -> None:
+def _create(database: Database) -> None:
+    """Makes what all migrations, one after the other, would have made."""
+    with database.writing.begin() as connection:
+        metadata.create_all(connection, checkfirst=False)
+        _version_table.create(connection)
+        connection.execute(sa.insert(sequence), [{"name": "job", "value": 0}, {"name": "revision", "value": 0}])
+        connection.execute(sa.insert(_version_table), {"version_num": HEAD})
+
+
+def migrate(database: Database, revision: str = HEAD) -> None:
+    """Runs the migrations up to that one; those that the database has had are left out."""
     from alembic import command
     from alembic.config import Config
 
@@ -65,4 +85,4 @@ def _migrate(database: Database) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS))
     with database.writing.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, HEAD)
+        command.upgrade(config, revision)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from app.queue import audit, schema
+from app.queue import audit
 from app.queue.database import Database
 from app.queue.records import LevelCounts
-from app.queue.schema import HEAD, bring_up_to_date
+from app.queue.schema import HEAD, bring_up_to_date, migrate
 from app.queue.snapshot import Snapshot
+from app.queue.tables import metadata
 
 RUN = (
     "INSERT INTO manager_job (id, definition, name, status, reason, tags, parameters, max_child_failures,"
@@ -29,16 +32,14 @@ ENTRY = "INSERT INTO log_entry (step_id, line, at, level, message) VALUES (2, :l
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def old_database(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+def old_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Of the first version: a run of two steps, one of which has spoken."""
     if request.param == "sqlite":
         made = Database.in_directory(tmp_path)
     else:
         made = Database(request.getfixturevalue("postgres_database"))
     request.addfinalizer(made.close)
-    with monkeypatch.context() as first_version:
-        first_version.setattr(schema, "HEAD", "0001")
-        bring_up_to_date(made)
+    migrate(made, "0001")
     with made.writing.begin() as connection:
         for statement in RUN:
             connection.execute(sa.text(statement))
@@ -63,3 +64,40 @@ def test_bringing_up_to_date_twice_changes_nothing_more(old_database: Database) 
     bring_up_to_date(old_database)
     with old_database.read() as connection:
         assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == HEAD
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+def test_a_new_database_is_what_the_migrations_make(database: Database) -> None:
+    made_at_once = described(database)
+    with database.writing.begin() as connection:
+        metadata.drop_all(connection)
+        connection.execute(sa.text("DROP TABLE alembic_version"))
+    migrate(database)
+    assert described(database) == made_at_once
+
+
+def described(database: Database) -> dict[str, Any]:
+    """Everything that the database says of its tables, whatever their order."""
+    with database.writing.connect() as connection:
+        inspector = sa.inspect(connection)
+        tables: dict[str, Any] = {
+            name: {
+                "columns": {str({**column, "type": str(column["type"])}) for column in inspector.get_columns(name)},
+                "primary key": inspector.get_pk_constraint(name)["constrained_columns"],
+                "foreign keys": _as_set(inspector.get_foreign_keys(name)),
+                "unique": {tuple(each["column_names"]) for each in inspector.get_unique_constraints(name)},
+                "checks": {"".join(each["sqltext"].split()) for each in inspector.get_check_constraints(name)},
+                "rows": set(connection.execute(sa.text(f"SELECT * FROM {name}")).all()),  # noqa: S608  our own names
+            }
+            for name in inspector.get_table_names()
+        }
+        indexes = {
+            "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+            "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        }[connection.dialect.name]
+        found = connection.execute(sa.text(indexes))
+        return {**tables, "indexes": {name: "".join(made.replace('"', "").split()).lower() for name, made in found}}
+
+
+def _as_set(keys: Sequence[Any]) -> set[str]:
+    return {str({**key, "name": None}) for key in keys}
