@@ -36,11 +36,12 @@ from app.web.api import api_router
 from app.web.api_events import JobEvents, events
 from app.web.health import health
 from app.web.live.hub import Live
+from app.web.request import StepglassRequest
 from app.web.schema_page import SchemaPage
 from app.web.site import handlers
 from app.web.templating import environment, template_config
 from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition, load_definition
-from app.work.problems import ProblemsError
+from app.work.problems import ProblemsError, printable
 from app.work.registry import StepTypes
 from app.work.runner import Runner
 
@@ -74,7 +75,8 @@ class DefinitionCatalog:
             return load_definition(Path(definition), self._step_types)
         found = self._definitions.get(definition)
         if not found.enabled:
-            raise NotStartable({"enabled": f"{found.id} is disabled; set `enabled = true` in {found.path}"})
+            file = printable(str(found.path))
+            raise NotStartable({"enabled": f"{found.id} is disabled; set `enabled = true` in {file}"})
         return found
 
 
@@ -168,6 +170,7 @@ def create_app(settings: Settings, stepglass: Stepglass | None = None) -> Litest
         exception_handlers=errors.exception_handlers(),
         template_config=template_config(jinja),
         compression_config=CompressionConfig("gzip", exclude=["^/api/events", "/stream$"]),
+        request_class=StepglassRequest,
         request_max_body_size=security.MAX_BODY,
         openapi_config=OpenAPIConfig(
             "Stepglass", __version__, path="/schema", render_plugins=[SchemaPage()], use_handler_docstrings=True

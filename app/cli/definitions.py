@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from app import steps
+from app.cli.terminal_text import plain
 from app.work.definitions import read_entry
 from app.work.registry import StepTypes
 
@@ -25,9 +26,9 @@ def check(files: tuple[Path, ...]) -> None:
     for entry in (read_entry(path, step_types) for path in files):
         problems += len(entry.problems)
         for problem in entry.problems:
-            click.echo(str(problem))
+            click.echo(plain(str(problem)))
         if entry.definition:
             number = len(entry.definition.steps)
-            click.echo(f"{entry.path}: valid, {number} step{'' if number == 1 else 's'}")
+            click.echo(f"{plain(str(entry.path))}: valid, {number} step{'' if number == 1 else 's'}")
     if problems:
         raise click.exceptions.Exit(2)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+
+from app.cli.terminal_text import plain
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
@@ -34,5 +37,15 @@ def log_to_stderr(level: int = logging.INFO) -> None:
 
 def _painting(on_terminal: bool) -> list[Any]:
     if on_terminal:
-        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        return [structlog.processors.format_exc_info, _harmless, renderer]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What names and errors contain must not act on the terminal."""
+    return {key: _plain_lines(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _plain_lines(text: str) -> str:
+    return "\n".join(map(plain, text.split("\n")))

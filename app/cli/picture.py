@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.progress import plain
+from app.cli.terminal_text import plain
 from app.queue.models import Level
 from app.queue.status import Status
 from app.web.json_shapes import Line, StepTree, Tree
@@ -28,7 +28,7 @@ def picture(tree: Tree, tail: Sequence[Line]) -> RenderableType:
     """The run, its steps with their counts, and the newest log lines."""
     job = tree.job
     head = Text.assemble(
-        _sign(job.status), f" {plain(job.name)} (job {job.id}) {job.status}", (f"  {job.reason}", "dim")
+        _sign(job.status), f" {plain(job.name)} (job {job.id}) {job.status}", (f"  {plain(job.reason)}", "dim")
     )
     return Group(head, _steps(tree.steps), *(_line(each) for each in tail))
 
@@ -42,7 +42,7 @@ def _steps(steps: Sequence[StepTree]) -> Table:
         counts = step.counts
         shown = (counts.completed, counts.running, counts.pending, counts.failed)
         numbers = [f"{each:,}" if each else "" for each in shown]
-        table.add_row(_sign(step.status), plain(step.name), *numbers, Text(plain(step.reason), "dim"))
+        table.add_row(_sign(step.status), Text(plain(step.name)), *numbers, Text(plain(step.reason), "dim"))
     return table
 
 

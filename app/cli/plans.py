@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from app.cli.refusals import Refusal
 from app.main import Stepglass
@@ -18,6 +19,14 @@ def plan_or_refuse(stepglass: Stepglass, definition: str, parameters: Mapping[st
         raise Refusal(str(error)) from error
     except NotStartable as error:
         raise not_startable(definition, error.problems) from error
+
+
+def absolute(path: str) -> Path:
+    """The path as it stands here, for a reader in another working directory."""
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:  # ~name of nobody: then it is a name like any other
+        return Path(path).absolute()
 
 
 def not_startable(definition: str, problems: Mapping[str, str]) -> Refusal:

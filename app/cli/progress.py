@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 import click
 import msgspec
 
+from app.cli.terminal_text import plain
 from app.queue.status import Status
 from app.web.json_shapes import Line, StepTree, Tree
 
@@ -91,8 +92,3 @@ def sentence(step: StepTree) -> str:
     done = counts.total - counts.pending - counts.running
     failed = f", {counts.failed:,} failed" if counts.failed else ""
     return f"{step.name} running: {done:,} of {counts.total:,} done{failed}"
-
-
-def plain(text: str) -> str:
-    """Text whose control characters cannot act on a terminal."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

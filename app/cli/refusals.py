@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import click
 
+from app.cli.terminal_text import plain
 from app.queue.database import DatabaseTrouble
 from app.queue.ownership import DirectoryTrouble
 from app.queue.writer import WriteFailed
@@ -21,7 +22,8 @@ class Refusal(click.ClickException):
     exit_code = 2
 
     def show(self, file: IO[Any] | None = None) -> None:
-        paragraphs = [textwrap.fill(line, 110, break_long_words=False) for line in self.message.splitlines()]
+        lines = map(plain, self.message.split("\n"))
+        paragraphs = [textwrap.fill(line, 110, break_long_words=False) for line in lines]
         click.echo("stepglass: " + "\n".join(paragraphs), err=True, file=file)
 
 

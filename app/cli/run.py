@@ -10,7 +10,6 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from pathlib import Path
 
 import click
 import uvloop
@@ -18,11 +17,13 @@ import uvloop
 from app import steps
 from app.cli.log_setup import log_to_stderr
 from app.cli.options import parameter_option, read_settings, setting
+from app.cli.plans import absolute
 from app.cli.progress import Progress, progress_for
 from app.cli.refusals import Refusal, refusals
 from app.cli.running import Running
 from app.cli.running_here import started_here
 from app.cli.running_there import started_there
+from app.cli.terminal_text import plain
 from app.main import Stepglass, open_stepglass
 from app.queue.ownership import AlreadyOwned, Owner
 from app.queue.status import Status
@@ -63,7 +64,7 @@ def _checked(definition: str) -> str:
     """An id as it is. A file has to be valid; its path is made absolute, for a reader in another working directory."""
     if not definition.endswith(".toml"):
         return definition
-    path = Path(definition).expanduser().absolute()
+    path = absolute(definition)
     if problems := read_entry(path, StepTypes.in_package(steps)).problems:
         raise Refusal("\n".join(map(str, problems)))
     return str(path)
@@ -106,7 +107,7 @@ async def _here_or_there(settings: Settings, stack: ExitStack, definition: str) 
     deadline = asyncio.get_running_loop().time() + START_PATIENCE
     while True:
         try:
-            return stack.enter_context(open_stepglass(settings, f"stepglass run {definition}"))
+            return stack.enter_context(open_stepglass(settings, plain(f"stepglass run {definition}")))
         except AlreadyOwned as owned:
             if owned.owner.url:
                 return owned.owner

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from app import steps
-from app.cli.plans import not_startable
+from app.cli.plans import absolute, not_startable
 from app.cli.refusals import Refusal
 from app.cli.running import PACE, TAIL
 from app.queue.ownership import Owner
@@ -38,6 +39,8 @@ async def started_there(owner: Owner, definition: str, parameters: Mapping[str, 
             response = await client.post("/api/jobs", content=msgspec.json.encode(request))
         except httpx.TransportError as error:
             raise Refusal(f"{owner} does not answer: {error}") from error
+        except UnicodeEncodeError as error:
+            raise Refusal(f"{error.object!r} cannot be told to {owner}: it is not text in UTF-8") from None
         started = _granted(response, JobStarted, definition)
         yield RunningThere(client, owner, started.job_id)
 
@@ -117,7 +120,7 @@ async def _parameter_types(client: httpx.AsyncClient, definition: str) -> dict[s
     if definition.endswith(".toml"):
         loaded = load_definition(Path(definition), StepTypes.in_package(steps))
         return {each.name: each.type for each in loaded.parameters}
-    response = await client.get(f"/api/definitions/{definition}")
+    response = await client.get(f"/api/definitions/{quote(definition, safe='')}")
     found = _granted(response, DefinitionAnswer, definition).definition
     return {each.name: each.type for each in found.parameters}
 
@@ -125,6 +128,6 @@ async def _parameter_types(client: httpx.AsyncClient, definition: str) -> dict[s
 def _located(parameters: Mapping[str, str], types: Mapping[str, str]) -> dict[str, str]:
     """The parameters with relative paths made absolute: the server has another working directory."""
     return {
-        name: str(Path(value).expanduser().absolute()) if value and types.get(name) in ("folder", "file") else value
+        name: str(absolute(value)) if value and types.get(name) in ("folder", "file") else value
         for name, value in parameters.items()
     }

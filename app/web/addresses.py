@@ -15,6 +15,7 @@ from app.queue.log_reading import parse_place
 from app.queue.models import Kind, Level
 from app.queue.snapshot import JobFilter, RunFilter, Snapshot
 from app.queue.status import Status
+from app.queue.text import storable
 from app.web.logs.query import LogQuery, LogZoom
 from app.web.queue_view import QueueView
 from app.web.run_view import RunView
@@ -24,16 +25,16 @@ E = TypeVar("E", bound=StrEnum)
 Query = Mapping[str, str]
 
 LONGEST_SEARCH = 1_000
-"""Characters that can be searched for in a log."""
+"""Characters that can be searched for."""
 
 
 def queue_view(query: Query) -> QueueView:
     cursor = _number(query, "cursor")
     matching = RunFilter(
         status=_one_of(Status, query, "status"),
-        definition=query.get("definition") or None,
-        tag=query.get("tag") or None,
-        text=query.get("q") or None,
+        definition=_text(query, "definition"),
+        tag=_text(query, "tag"),
+        text=_search(query),
         since=_time(query, "from"),
         until=_time(query, "to"),
     )
@@ -45,10 +46,10 @@ def jobs_view(query: Query) -> JobsView:
         kind=_one_of(Kind, query, "kind"),
         status=_one_of(Status, query, "status"),
         manager_id=_number(query, "manager_id"),
-        step_name=query.get("step") or None,
-        definition=query.get("definition") or None,
-        text=query.get("q") or None,
-        tag=query.get("tag") or None,
+        step_name=_text(query, "step"),
+        definition=_text(query, "definition"),
+        text=_search(query),
+        tag=_text(query, "tag"),
         since=_time(query, "from"),
         until=_time(query, "to"),
     )
@@ -93,15 +94,24 @@ def log_query(query: Query) -> LogQuery:
         if query.get(name) and not places:
             step_id, line = parse_place(query[name])
             places[name] = str(line) if step_id is None else f"{step_id}.{line}"
-    text = query.get("q") or None
-    if text and len(text) > LONGEST_SEARCH:
-        raise ValidationException(f"q must have at most {LONGEST_SEARCH:,} characters; it has {len(text):,}")
-    return LogQuery(_one_of(Level, query, "level"), text, wrap=query.get("wrap") != "off", **places)
+    return LogQuery(_one_of(Level, query, "level"), _search(query), wrap=query.get("wrap") != "off", **places)
 
 
 def since(query: Query) -> int | None:
     """The revision of the page that opens a stream."""
     return _number(query, "since")
+
+
+def _search(query: Query) -> str | None:
+    text = _text(query, "q")
+    if text and len(text) > LONGEST_SEARCH:
+        raise ValidationException(f"q must have at most {LONGEST_SEARCH:,} characters; it has {len(text):,}")
+    return text
+
+
+def _text(query: Query, name: str) -> str | None:
+    """Text as it is stored, to be compared with what is."""
+    return storable(query.get(name, "")) or None
 
 
 def _one_of(kind: type[E], query: Query, name: str) -> E | None:

@@ -19,6 +19,7 @@ from app.queue.snapshot import JobFilter, LogFilter, Snapshot
 from app.queue.status import Status
 from app.queue.store.cancel import cancel
 from app.queue.store.start import start
+from app.queue.text import storable
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
 from app.web.errors import Conflict, error_answers
 from app.web.json_definitions import Definition, DefinitionAnswer, Definitions, JobStarted, StartJob
@@ -54,6 +55,7 @@ async def list_jobs(
     cursor: Place = None,
 ) -> Jobs:
     """Jobs of any kind: runs and steps newest first, then work items by step. `q`: part of the name."""
+    step, definition, q = (each and storable(each) for each in (step, definition, q))
     matching = JobFilter(kind, status, manager_id, step, definition, q)
 
     def reading(snapshot: Snapshot) -> Jobs:
@@ -123,7 +125,7 @@ def log_filter(
     snapshot: Snapshot, job_id: int, step_name: str | None = None, level: Level | None = None, text: str | None = None
 ) -> LogFilter:
     """Raises UnknownJob, also for a step that the run has not."""
-    job = snapshot.job(job_id)
+    job, text = snapshot.job(job_id), text and storable(text)
     if job.kind is Kind.WORKER:
         return LogFilter(worker_id=job.id, level=level, text=text)
     if job.kind is Kind.STEP:

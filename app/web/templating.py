@@ -1,7 +1,8 @@
 """Templates: how they are loaded, and how what is stored becomes text on a page.
 
-Everything is escaped, always. Control and bidirectional characters, which could make a name look like another one or
-turn a line around, are shown as visible symbols. Times are shown as absolute clock times, never relative to now, so
+Everything is escaped, always. Control and bidirectional characters and those that cannot be seen, which could make a
+name look like another one or turn a line around, are shown as visible symbols. Of a text without an end the page shows
+both ends. Times are shown as absolute clock times, never relative to now, so
 that what was painted earlier and what is painted now are the same.
 """
 
@@ -21,8 +22,19 @@ from app.web import dom
 from app.web.stylesheet import stylesheet_url
 
 _DECEPTIVE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0x110000, 0x10000))
+    + "]"
 )
+"""The joiners stay (\u200c, \u200d, \ufe0f): scripts and emoji are written with them."""
+_HEAP = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{8})"
+    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
+"""Marks on one letter. More than any script needs would cover the lines around, and keep a browser busy for minutes."""
+LONGEST = 70_000
+"""Characters of one text on a page, somewhat more than a stored log message may have."""
 _SYMBOL_FOR_NULL = 0x2400
 _SYMBOL_FOR_DELETE = "\u2421"
 
@@ -58,10 +70,19 @@ def template_config(jinja: jinja2.Environment) -> TemplateConfig[JinjaTemplateEn
 
 
 def shown(value: object) -> object:
-    """Text with its control and bidirectional characters made visible; markup and other values as they are."""
-    if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
-        return _DECEPTIVE.sub(_symbol, value)
-    return value
+    """Text with its deceptive characters made visible, and of bounded length; markup and other values as they are."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = value if len(value) <= LONGEST else _both_ends(value)
+    if text.isascii():
+        return text if text.isprintable() else _DECEPTIVE.sub(_symbol, text)
+    return _HEAP.sub(_told_heap, _DECEPTIVE.sub(_symbol, text))
+
+
+def _both_ends(text: str) -> str:
+    """The beginning, and the end, where a traceback says what was wrong."""
+    half = LONGEST // 2
+    return f"{text[:half]}\n… ({len(text) - 2 * half:,} characters left out) …\n{text[-half:]}"
 
 
 def _symbol(found: re.Match[str]) -> str:
@@ -69,6 +90,10 @@ def _symbol(found: re.Match[str]) -> str:
     if code < 0x20:
         return chr(_SYMBOL_FOR_NULL + code)
     return _SYMBOL_FOR_DELETE if code == 0x7F else f"\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}U+{code:04X}\u203a"
+
+
+def _told_heap(found: re.Match[str]) -> str:
+    return f"{found[1]}\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}{len(found[0]) - 8:,} more marks\u203a"
 
 
 def clock(at: float) -> str:

@@ -72,6 +72,8 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise _refused(path, "does not exist; check the path") from None
+    except ValueError:
+        raise _refused(path, "has a null character in its path; take it out") from None
     except OSError as error:
         raise _refused(path, f"cannot be read ({error.strerror}); check its permissions") from None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from app.queue.places import LARGEST
 from app.work.problems import ParameterError, Problem, did_you_mean, printable
 
 ParameterType = Literal["string", "integer", "number", "boolean", "folder", "file"]
@@ -53,11 +54,14 @@ class Parameter:
             raise ValueError(f"must be the path of a {self.type}, not an empty text")
         try:
             absolute = Path(path).expanduser().resolve()
+            fits, exists = absolute.is_dir() if self.type == "folder" else absolute.is_file(), absolute.exists()
         except (OSError, RuntimeError) as error:
-            raise ValueError(f"{path!r} cannot be followed ({error}); give the path of a {self.type}") from None
-        if not (absolute.is_dir() if self.type == "folder" else absolute.is_file()):
-            found = f"is not a {self.type}" if absolute.exists() else "does not exist"
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ValueError(f"{_shown(path)} cannot be followed ({why}); give the path of a {self.type}") from None
+        if not fits:
+            found = f"is not a {self.type}" if exists else "does not exist"
             raise ValueError(f"{str(absolute)!r} {found}; give the path of a {self.type} that can be read")
+        _text(str(absolute), "a path")  # where links lead may have a name that is no text
         if not os.access(absolute, os.R_OK | (os.X_OK if self.type == "folder" else 0)):
             raise ValueError(f"{str(absolute)!r} cannot be read; check its permissions")
         return str(absolute)
@@ -130,7 +134,7 @@ def _problem(name: str, message: str) -> Problem:
 def _integer(value: Any) -> int:
     if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value):
         return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST:
         return value
     raise ValueError(f"must be an integer such as 5, not {_shown(value)}")
 
@@ -140,7 +144,9 @@ def _number(value: Any) -> int | float:
         number = float(value) if isinstance(value, str) else value
     except ValueError:
         number = None
-    if isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number):
+    if isinstance(number, int) and not isinstance(number, bool) and -LARGEST <= number <= LARGEST:
+        return number
+    if isinstance(number, float) and math.isfinite(number):
         return number
     raise ValueError(f"must be a number such as 0.5, not {_shown(value)}")
 
@@ -162,5 +168,8 @@ def _text(value: Any, what: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} in which too much is nested"
     return text if len(text) <= 80 else f"{text[:77]}..."

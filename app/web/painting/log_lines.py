@@ -11,8 +11,10 @@ from app.web.painting.log_groups import Group, ends_group, group_name, grouped
 from app.web.painting.terminal_text import Span, plain, spans
 from app.web.pieces import Painter, Piece
 
-WHOLE = 65_536
-"""Characters of a message on the page of its log: all that is stored of it, but for the note that says it was cut."""
+WHOLE = 70_000
+"""Characters of a message that was asked for by its line: all that is stored of it, with the note that it was cut."""
+LONG = 4_000
+"""Characters of a message among others: hundreds of them may be on one page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Look:
     several steps stand there. `says_who`: they tell which work item said them. `chosen`: the line asked for."""
 
     path: str
-    characters: int = WHOLE
+    characters: int = LONG
     linked: bool = False
     has_steps: bool = False
     says_who: bool = True
@@ -74,15 +76,16 @@ class ShownLine:
     @property
     def spans(self) -> tuple[Span, ...]:
         name = group_name(self.line)
-        return spans(self.line.message if name is None else name, self.look.characters, self.look.text)
+        return spans(self.line.message if name is None else name, self._most, self.look.text)
 
     @property
     def characters_left(self) -> int:
-        return max(len(plain(self.line.message)) - self.look.characters, 0) if self._is_long else 0
+        is_long = len(self.line.message) > self._most
+        return max(len(plain(self.line.message)) - self._most, 0) if is_long else 0
 
     @property
-    def _is_long(self) -> bool:
-        return len(self.line.message) > self.look.characters
+    def _most(self) -> int:
+        return WHOLE if self.is_chosen else self.look.characters
 
 
 def paint_line(painter: Painter, shown: ShownLine) -> Piece:
