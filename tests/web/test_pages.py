@@ -168,11 +168,13 @@ def test_a_panel_shows_the_end_of_the_log(pages: Pages, lines: int) -> None:
     assert min(lines, 5) <= len(shown) <= 10
 
 
-def test_a_step_page_shows_whole_messages(pages: Pages) -> None:
+def test_a_line_that_is_asked_for_is_shown_whole(pages: Pages) -> None:
     pages.play("start", steps=["one"])
     (step_id,) = pages.play("plan", items=["item"])
     pages.play("log", step_id=step_id, messages=["x" * 50_000])
-    assert "x" * 50_000 in pages.get("/jobs/1/steps/one").text
+    log = pages.get("/jobs/1/steps/one").text
+    assert 'href="/jobs/1/steps/one?line=1#L1">46,000 more characters' in log
+    assert "x" * 50_000 in pages.get("/jobs/1/steps/one?line=1").text
     queue = pages.get("/queue").text
     assert "49,000 more characters" in queue
 
