@@ -408,10 +408,14 @@ class Page:
             self.dom.receive("".join(f"data: {line}\n" for line in event.data.split("\n")))
 
 
-@each_string
+TOGETHER = [CORPUS[first : first + 6] for first in range(0, len(CORPUS), 6)]
+
+
+@pytest.mark.parametrize("strings", TOGETHER, ids=[some[0].name for some in TOGETHER])
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_stream_makes_the_page_that_a_fresh_one_is(house: House, hostile: Hostile) -> None:
+async def test_a_stream_makes_the_page_that_a_fresh_one_is(house: House, strings: Sequence[Hostile]) -> None:
     """Pages opened when nothing had happened, and all that they are sent until a person cancels the run."""
+    hostile = Hostile("together", "\n".join(each.stored for each in strings))
     access, live, text = house.access, house.live, hostile.stored
     run = await start_run(access.writer, text)
     watched = [
