@@ -122,4 +122,4 @@ class Live:
             subscriber.end()
         await asyncio.sleep(FAREWELL)
         for subscriber in subscribers:
-            subscriber.cut.set()
+            subscriber.drop()

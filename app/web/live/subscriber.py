@@ -14,13 +14,15 @@ STALLED_BEATS = 3
 
 
 class Subscriber:
-    """Takes frames in; a stream reads them out. `cut` is set when the stream must end without delay."""
+    """Takes frames in; a stream reads them out."""
 
     def __init__(self, leave: Callable[[Subscriber], None]) -> None:
-        self.cut = asyncio.Event()
+        self.is_cut = False
+        """Whether the stream must end without delay."""
         self.synchronised = False
         """Whether what was queued brings the reader to the channel's present; until then it gets no differences."""
         self._leave = leave
+        self._when_cut: Callable[[], None] | None = None
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_QUEUED)
         self._taken_since_beat = False
         self._stalled_beats = 0
@@ -32,9 +34,17 @@ class Subscriber:
             self.drop()
 
     def drop(self) -> None:
-        """Cuts a reader that does not keep up."""
+        """Ends the stream without delay: its reader does not keep up, or cannot be told the truth."""
         self._leave(self)
-        self.cut.set()
+        self.is_cut = True
+        if self._when_cut:
+            self._when_cut()
+
+    def when_cut(self, end: Callable[[], None] | None) -> None:
+        """What ends the stream when it is cut, as it may be already."""
+        self._when_cut = end
+        if end and self.is_cut:
+            end()
 
     def end(self) -> None:
         """Ends the stream after what is queued."""
@@ -42,7 +52,7 @@ class Subscriber:
         try:
             self._queue.put_nowait(None)
         except asyncio.QueueFull:
-            self.cut.set()
+            self.drop()
 
     def beat(self) -> None:
         """Notices a reader that takes nothing. Call at every heartbeat, before queueing it."""
