@@ -42,7 +42,7 @@ id = "chatty"
 type = "test_job_generator"
 worker_count = 1
 log_count = 100000
-log_delay_ms = 40
+log_delay_ms = 100
 """
 
 
@@ -125,7 +125,7 @@ def _idle(server: Server, observed: Observed, folder: Path) -> float:
 
 @contextmanager
 def _chatting(folder: Path) -> Iterator[tuple[Server, Observed]]:
-    """A server with one run that logs faster than the hub paints, so that the hub sets the pace."""
+    """A server with one run that logs ten lines a second."""
     definitions = folder / "definitions"
     definitions.mkdir()
     (definitions / "chatty.toml").write_text(CHATTY)

@@ -50,9 +50,8 @@ class Reader:
 
     def rest(self) -> list[str]:
         """What waits to be read, signs of life aside."""
-        queue = self.subscriber._queue
-        waiting = [queue.get_nowait() for _ in range(queue.qsize())]
-        messages = self._messages + [each.decode() for each in waiting if each]
+        waiting, self.subscriber._waiting = self.subscriber._waiting, []
+        messages = self._messages + [each.decode() for each in waiting]
         return [message for message in messages if 'hx-target="#liveness"' not in message]
 
 
