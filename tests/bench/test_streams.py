@@ -11,10 +11,10 @@ import statistics
 import subprocess
 import sys
 import time
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -46,6 +46,17 @@ log_delay_ms = 100
 """
 
 
+LOAD = """
+id = "load"
+[step.load]
+type = "test_job_generator"
+worker_count = 100000
+log_count = 1
+log_delay_ms = 100
+failure_rate = 0
+"""
+
+
 @dataclass
 class Sending:
     """What it took to send to that many readers for a while."""
@@ -58,8 +69,9 @@ class Sending:
     """kB that the open streams added to it."""
     statements: float
     """To read for pages, per second."""
+    messages: int
     delays: Sequence[float]
-    """Seconds of each delivery, in order."""
+    """Seconds that each commit was on its way to each reader, in order."""
     missed: int
     length: float
     """Bytes of a message."""
@@ -67,11 +79,11 @@ class Sending:
     @property
     def cpu_per_message(self) -> float:
         """Microseconds."""
-        return 1e6 * self.cpu / len(self.delays)
+        return 1e6 * self.cpu / self.messages
 
     @property
     def messages_per_second(self) -> float:
-        return len(self.delays) / self.streams / self.seconds
+        return self.messages / self.streams / self.seconds
 
     def percentile(self, percent: float) -> float:
         """Milliseconds."""
@@ -111,6 +123,81 @@ def test_2000_streams_of_one_view(tmp_path: Path) -> None:
         resident = [each.resident / STREAMS for each in sendings]
         show(f"resident per stream{who}", statistics.median(resident), "kB", resident, "target 40")
     assert not any(each.missed for each in ours)
+
+
+def test_50_views_under_load(tmp_path: Path) -> None:
+    """Targets: 99th percentile 400 ms from commit to delivery; work goes on at 0.8 of its pace without viewers."""
+    calm, busy, sendings, bare = [], [], [], []
+    for number in range(ROUNDS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with _working(folder) as (server, observed, job_id):
+            calm.append(_transitions(server, job_id, lambda: time.sleep(SECONDS)))
+            views = fifty_views(server, job_id)
+            busy.append(
+                _transitions(server, job_id, lambda: sendings.append(_send(server, observed, views, folder)))  # noqa: B023
+            )
+        with _bare(folder, round(sendings[-1].length)) as (server, observed):
+            bare.append(_send(server, observed, {"/": len(views)}, folder))
+    ratios = [with_viewers / without for with_viewers, without in zip(busy, calm, strict=True)]
+    show("transitions, no viewers", statistics.median(calm), "per second", calm, "target 1,000")
+    show("transitions, 50 views watched", statistics.median(busy), "per second", busy)
+    show("which is", statistics.median(ratios), "of the pace without viewers", ratios, "target 0.8")
+    for who, each in (("50 views", sendings), ("the bare sender", bare)):
+        show(f"{who}, messages per stream", _median(each, "messages_per_second"), "per second")
+        show(f"{who}, bytes of a message", _median(each, "length"), "")
+        show(f"{who}, CPU", statistics.median(one.cpu / one.seconds for one in each), "of a core")
+        show(f"{who}, median", statistics.median(one.percentile(50) for one in each), "ms")
+        tails = [one.percentile(99) for one in each]
+        show(f"{who}, 99th percentile", statistics.median(tails), "ms", tails, "target 400")
+
+
+def fifty_views(server: Server, job_id: int) -> dict[str, int]:
+    """One stream each of fifty views that have something to say of every item of that run."""
+    items = httpx.get(f"{server.url}/api/jobs?kind=worker&manager_id={job_id}&limit=19").json()["jobs"]
+    since = [f"2020-01-01T00:{minute:02}" for minute in range(12)]
+    step, whole = f"/jobs/{job_id}/steps/load/stream", f"/jobs/{job_id}/log/stream"
+    paths = [
+        "/queue/stream",
+        *(f"/queue/stream?definition=load&from={time}" for time in since),
+        "/jobs/stream?kind=worker",
+        *(f"/jobs/stream?kind=worker&status=completed&from={time}" for time in since),
+        f"/jobs/{job_id}/stream",
+        *(f"/jobs/{item['id']}/stream" for item in items),
+        *(step, f"{step}?level=info", whole, f"{whole}?q=page"),
+    ]
+    assert len(set(paths)) == 50
+    return dict.fromkeys(paths, 1)
+
+
+@contextmanager
+def _working(folder: Path) -> Iterator[tuple[Server, Observed, int]]:
+    """A server at something above 1,000 transitions a second, well below what it could."""
+    definitions = folder / "definitions"
+    definitions.mkdir()
+    (definitions / "load.toml").write_text(LOAD)
+    observed = Observed(folder / "observed")
+    options = ("--definitions", definitions, "--slots", "60")
+    with serving(folder / "data", *options, program=observed.program) as server:
+        job = httpx.post(f"{server.url}/api/jobs", json={"definition": "load"}).raise_for_status().json()
+        while not _ended(server, job["job_id"]):
+            time.sleep(0.1)
+        yield server, observed, job["job_id"]
+
+
+def _transitions(server: Server, job_id: int, meanwhile: Callable[[], object]) -> float:
+    """Claims and completions per second meanwhile."""
+    began, before = time.monotonic(), _ended(server, job_id)
+    meanwhile()
+    after, ended = _ended(server, job_id), time.monotonic()
+    return 2 * (after - before) / (ended - began)
+
+
+def _ended(server: Server, job_id: int) -> int:
+    """Work items that are over."""
+    job = httpx.get(f"{server.url}/api/jobs/{job_id}", timeout=60).raise_for_status().json()
+    assert job["status"] in ("pending", "running"), "the load ended before the measurement did"
+    return int(job["counts"].get("completed", 0))
 
 
 def _idle(server: Server, observed: Observed, folder: Path) -> float:
@@ -159,20 +246,29 @@ def _send(server: Server, observed: Observed, streams: Mapping[str, int], folder
         cpu, statements, ended = _cpu(server) - cpu, observed.statements[0] - statements, time.monotonic()
         resident = _resident(server) - resident
         time.sleep(SETTLING)
-    commits = sorted((at, revision) for revision, at in observed.commits.items())
-    first, last = (commits[bisect_left(commits, (when, 0))][1] for when in (began, ended))
-    received = [[(at, revision) for at, revision in each.messages if first <= revision < last] for each in arrivals]
-    everything = {revision for messages in received for _, revision in messages}
-    missed = number * len(everything) - sum(len({revision for _, revision in messages}) for messages in received)
-    delays = _delays(received, observed.commits)
-    total = sum(len(each.messages) for each in arrivals)
-    length = sum(each.length for each in arrivals) / total
-    return Sending(number, ended - began, cpu, resident, statements / (ended - began), delays, missed, length)
+    commits = observed.commits
+    received = [_between(each.messages, began, ended) for each in arrivals]
+    by_path: dict[str, set[int]] = {}
+    for each, messages in zip(arrivals, received, strict=True):
+        by_path.setdefault(each.path, set()).update(revision for _, revision in messages)
+    missed = sum(
+        len(by_path[each.path]) - len(messages) for each, messages in zip(arrivals, received, strict=True)
+    )
+    delays = sorted(delay for messages in received for delay in _delays(messages, commits))
+    total = sum(map(len, received))
+    length = sum(each.length for each in arrivals) / sum(len(each.messages) for each in arrivals)
+    seconds = ended - began
+    return Sending(number, seconds, cpu, resident, statements / seconds, total, delays, missed, length)
 
 
-def _delays(received: Sequence[Sequence[tuple[float, int]]], commits: Mapping[int, float]) -> list[float]:
-    """How long the latest commit of each message was on its way."""
-    return sorted(at - commits[revision] for messages in received for at, revision in messages)
+def _between(messages: Sequence[tuple[float, int]], began: float, ended: float) -> list[tuple[float, int]]:
+    return [(at, revision) for at, revision in messages if began <= at < ended]
+
+
+def _delays(messages: Sequence[tuple[float, int]], commits: Mapping[int, float]) -> Iterator[float]:
+    """From each commit to the first message that shows it."""
+    for (_, before), (at, revision) in pairwise(messages):
+        yield from (at - commits[each] for each in range(before + 1, revision + 1) if each in commits)
 
 
 def _cpu(server: Server) -> float:

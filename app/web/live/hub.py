@@ -38,6 +38,7 @@ class Live:
         self.easel = Easel(Painter(jinja))
         """What pages and streams are painted with; shared, so that what one has painted the other need not."""
         self._access = access
+        self._turn = asyncio.Lock()
         self._heartbeat = heartbeat
         self._linger = linger
         self._channels: dict[str, Channel] = {}
@@ -80,7 +81,7 @@ class Live:
             self._offered.popitem(last=False)
 
     def _open(self, view: View) -> Channel:
-        channel = Channel(view, self._access, self.easel, self._offered.pop(view.url, None))
+        channel = Channel(view, self._access, self.easel, self._turn, self._offered.pop(view.url, None))
         self._channels[view.url] = channel
         return channel
 
