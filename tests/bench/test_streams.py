@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from tests.bench.observed import Observed
-from tests.bench.readers import Arrivals, reading
+from tests.bench.readers import reading
 from tests.bench.rig import show
 from tests.stepglass import Server, serving
 
@@ -251,9 +251,7 @@ def _send(server: Server, observed: Observed, streams: Mapping[str, int], folder
     by_path: dict[str, set[int]] = {}
     for each, messages in zip(arrivals, received, strict=True):
         by_path.setdefault(each.path, set()).update(revision for _, revision in messages)
-    missed = sum(
-        len(by_path[each.path]) - len(messages) for each, messages in zip(arrivals, received, strict=True)
-    )
+    missed = sum(len(by_path[each.path]) - len(messages) for each, messages in zip(arrivals, received, strict=True))
     delays = sorted(delay for messages in received for delay in _delays(messages, commits))
     total = sum(map(len, received))
     length = sum(each.length for each in arrivals) / sum(len(each.messages) for each in arrivals)

@@ -22,6 +22,8 @@ from app.web.screens import Easel, Screen, View
 
 INTERVAL = 0.1
 """Seconds from the start of one paint to the start of the next."""
+TURN = 0.1
+"""Seconds for which one paint may keep those of other views waiting."""
 
 log = structlog.get_logger(__name__)
 
@@ -133,7 +135,7 @@ class Channel:
         from the work that they show. One that takes long lets the others pass."""
         async with self._turn:
             painting = asyncio.create_task(self._access.read(lambda snapshot: self._paint(snapshot, before)))
-            await asyncio.wait({painting}, timeout=INTERVAL)
+            await asyncio.wait({painting}, timeout=TURN)
         return await painting
 
     def _paint(self, snapshot: Snapshot, before: Screen | None) -> tuple[Screen, str]:
