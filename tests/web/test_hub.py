@@ -299,6 +299,22 @@ async def test_views_are_painted_one_after_the_other(live: Live, stage: Stage, m
     assert paints == []
 
 
+async def test_what_changes_while_a_view_waits_for_its_turn_is_painted_in_it(live: Live, stage: Stage) -> None:
+    reader = join(live)
+    await reader.next()
+    await settle(live)
+    before = stage.access.reads
+    async with live._turn:
+        await stage.start(["one"], name="First")
+        await asyncio.sleep(0)
+        await stage.start(["one"], name="Second")
+    message = await reader.next()
+    await settle(live)
+    assert "First" in message
+    assert "Second" in message
+    assert stage.access.reads == before + 1
+
+
 async def test_a_view_that_takes_long_to_paint_lets_the_others_pass(
     live: Live, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

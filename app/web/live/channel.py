@@ -104,7 +104,6 @@ class Channel:
         loop = asyncio.get_running_loop()
         try:
             while self._dirty and self.subscribers:
-                self._dirty = False
                 started = loop.time()
                 await self._repaint()
                 await asyncio.sleep(max(0.0, started + INTERVAL - loop.time()))
@@ -134,6 +133,7 @@ class Channel:
         """Paints when the channels before have: side by side, they would only contend for the interpreter, and take it
         from the work that they show. One that takes long lets the others pass."""
         async with self._turn:
+            self._dirty = False
             painting = asyncio.create_task(self._access.read(lambda snapshot: self._paint(snapshot, before)))
             await asyncio.wait({painting}, timeout=TURN)
         return await painting
