@@ -82,6 +82,11 @@ class Sending:
         return 1e6 * self.cpu / self.messages
 
     @property
+    def statements_per_message(self) -> float:
+        """To read, for a message to everybody."""
+        return self.statements / self.messages_per_second
+
+    @property
     def messages_per_second(self) -> float:
         return self.messages / self.streams / self.seconds
 
@@ -103,9 +108,10 @@ def test_2000_streams_of_one_view(tmp_path: Path) -> None:
             idle.append(_statements_of_a_resting_queue(server, observed, folder))
         with _bare(folder, round(ours[-1].length)) as (server, observed):
             bare.append(_send(server, observed, {"/": STREAMS}, folder))
-    show("statements per second to read, 1 viewer", _median(single, "statements"), "per second")
-    show(f"the same, {STREAMS:,} viewers", _median(ours, "statements"), "per second", (), "target: the same")
-    show(f"the same, {STREAMS:,} viewers of a queue that rests", max(idle), "per second", (), "target 0")
+    for who, sendings in (("1 viewer", single), (f"{STREAMS:,} viewers", ours)):
+        show(f"statements to read, {who}", _median(sendings, "statements"), "per second", (), "target: the same")
+        show(f"statements to read, {who}", _median(sendings, "statements_per_message"), "per message")
+    show(f"statements, {STREAMS:,} viewers of a queue that rests", max(idle), "per second", (), "target 0")
     for who, sendings in ((f"{STREAMS:,} streams", ours), ("the bare sender", bare)):
         show(f"{who}, messages per stream", _median(sendings, "messages_per_second"), "per second")
         show(f"{who}, bytes of a message", _median(sendings, "length"), "")
