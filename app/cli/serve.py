@@ -24,6 +24,8 @@ from app.web.access import Access
 
 GRACEFUL_SHUTDOWN = 5
 """Seconds that open requests get to end."""
+PATIENCE = 120
+"""Seconds for which a reader may take nothing of what was sent to it before its connection is given up."""
 
 
 @click.command
@@ -100,6 +102,10 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Handed down to every connection. A stream whose reader is stuck is cut long before, but what it was sent waits
+        # in its socket, which would stay open for as long as the reader does.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * PATIENCE)
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:

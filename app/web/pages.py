@@ -12,6 +12,7 @@ from app.queue.snapshot import Snapshot
 from app.web import addresses, dom
 from app.web.access import Access
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
+from app.web.live.browsers import browser_of, name_tag
 from app.web.live.hub import Live
 from app.web.screens import Screen, View
 from app.web.views import LogView, StepView
@@ -27,13 +28,13 @@ async def queue_page(request: AnyRequest, access: TheAccess, live: TheLive) -> R
     view = addresses.queue_view(request.query_params)
     definitions = access.catalog.definitions()
     tags = sorted({tag for definition in definitions for tag in definition.tags})
-    return await _show(lambda _: view, access, live, page="queue", definitions=definitions, tags=tags)
+    return await _show(lambda _: view, request, access, live, page="queue", definitions=definitions, tags=tags)
 
 
 @get("/jobs", include_in_schema=False)
 async def jobs_page(request: AnyRequest, access: TheAccess, live: TheLive) -> Response[str]:
     view = addresses.jobs_view(request.query_params)
-    return await _show(lambda _: view, access, live)
+    return await _show(lambda _: view, request, access, live)
 
 
 @get("/jobs/{job_id:int}", include_in_schema=False)
@@ -45,13 +46,13 @@ async def job_page(
     view = await access.read(lambda snapshot: addresses.job_view(snapshot, job_id, query))
     if isinstance(view, StepView):
         return Redirect(view.url, status_code=303)
-    return await _show(lambda _: view, access, live)
+    return await _show(lambda _: view, request, access, live)
 
 
 @get("/jobs/{job_id:int}/log", include_in_schema=False)
 async def run_log_page(job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive) -> Response[str]:
     query = request.query_params
-    return await _show(lambda snapshot: addresses.run_log_view(snapshot, job_id, query), access, live)
+    return await _show(lambda snapshot: addresses.run_log_view(snapshot, job_id, query), request, access, live)
 
 
 @get("/jobs/{manager_id:int}/steps/{name:str}", include_in_schema=False)
@@ -59,11 +60,16 @@ async def step_page(
     manager_id: FromPath[int], name: FromPath[str], request: AnyRequest, access: TheAccess, live: TheLive
 ) -> Response[str]:
     query = request.query_params
-    return await _show(lambda snapshot: addresses.step_view(snapshot, manager_id, name, query), access, live)
+    return await _show(lambda snapshot: addresses.step_view(snapshot, manager_id, name, query), request, access, live)
 
 
 async def _show(
-    find: Callable[[Snapshot], View], access: Access, live: Live, page: str = "view", **context: object
+    find: Callable[[Snapshot], View],
+    request: AnyRequest,
+    access: Access,
+    live: Live,
+    page: str = "view",
+    **context: object,
 ) -> Response[str]:
     def paint(snapshot: Snapshot) -> tuple[View, Screen, str]:
         view = find(snapshot)
@@ -72,7 +78,8 @@ async def _show(
 
     view, screen, html = await access.read(paint)
     live.offer(view, screen)
-    return Response(html, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"})
+    cookies = [] if browser_of(request.cookies) else [name_tag()]
+    return Response(html, media_type=MediaType.HTML, headers={"Cache-Control": "no-store"}, cookies=cookies)
 
 
 def _page(live: Live, page: str, view: View, screen: Screen, context: dict[str, object]) -> str:

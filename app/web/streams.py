@@ -7,6 +7,7 @@ from litestar.params import FromPath
 
 from app.web import addresses
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
+from app.web.live.browsers import browser_of
 from app.web.live.hub import Live
 from app.web.live.response import LiveResponse
 from app.web.screens import View
@@ -54,4 +55,5 @@ async def step_stream(
 def _follow(view: View, request: AnyRequest, live: Live) -> LiveResponse:
     # After a reconnect the query still says what the page was opened with; the header says what it has seen since.
     last_id = request.headers.get("last-event-id")
-    return LiveResponse(live.subscribe(view, last_id, addresses.since(request.query_params)))
+    since, browser = addresses.since(request.query_params), browser_of(request.cookies)
+    return LiveResponse(live.subscribe(view, last_id, since, browser))

@@ -26,6 +26,8 @@ from tests.bench import no_op
 
 PAGE_EVERY = 0.1
 """Seconds between two page snapshots while a benchmark runs."""
+PACE = 0.1
+"""Seconds between two messages of a stream at its busiest, the hub's and the floor's alike."""
 
 
 def items_per_second(folder: Path, step_type: str, items: int, synchronous: Synchronous, slots: int) -> float:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from app.queue.snapshot import JobFilter, RunFilter
 from app.web.live import channel as channels
 from app.web.live import subscriber as subscribers
+from app.web.live.browsers import STREAMS
 from app.web.live.hub import Live
 from app.web.live.subscriber import Subscriber
 from app.web.queue_view import QueueView
 from app.web.run_view import RunView
+from app.web.screens import Screen
 from app.web.views import JobsView
 from tests.web.stage import Stage
 
@@ -50,9 +54,8 @@ class Reader:
 
     def rest(self) -> list[str]:
         """What waits to be read, signs of life aside."""
-        queue = self.subscriber._queue
-        waiting = [queue.get_nowait() for _ in range(queue.qsize())]
-        messages = self._messages + [each.decode() for each in waiting if each]
+        waiting, self.subscriber._waiting = self.subscriber._waiting, []
+        messages = self._messages + [each.decode() for each in waiting]
         return [message for message in messages if 'hx-target="#liveness"' not in message]
 
 
@@ -200,8 +203,8 @@ async def test_a_slow_reader_is_cut_and_the_others_are_not(
     for number in range(4):
         await stage.start(["one"], name=f"Run {number}")
         await fast.until(f"Run {number}")
-    assert slow.subscriber.cut.is_set()
-    assert not fast.subscriber.cut.is_set()
+    assert slow.subscriber.is_cut
+    assert not fast.subscriber.is_cut
     await stage.start(["one"], name="Afterwards")
     await fast.until("Afterwards")
 
@@ -211,9 +214,9 @@ async def test_a_reader_that_takes_nothing_is_cut_at_a_heartbeat(live: Live) -> 
     await settle(live)
     channel = live._channels[QUEUE.url]
     for _ in range(subscribers.STALLED_BEATS):
-        assert not reader.subscriber.cut.is_set()
+        assert not reader.subscriber.is_cut
         channel.beat("")
-    assert reader.subscriber.cut.is_set()
+    assert reader.subscriber.is_cut
     assert not channel.subscribers
 
 
@@ -279,5 +282,104 @@ async def test_a_paint_that_fails_cuts_its_readers_and_no_others(live: Live, sta
     reader = join(live)
     await reader.next()
     await settle(live)
-    assert lost.cut.is_set()
-    assert not reader.subscriber.cut.is_set()
+    assert lost.is_cut
+    assert not reader.subscriber.is_cut
+
+
+async def test_views_are_painted_one_after_the_other(live: Live, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "TURN", 3600)
+    at_once: list[int] = []
+    paints = _count_paints(monkeypatch, at_once)
+    readers = [Reader(live.subscribe(view, None, None)) for view in _different_views(10)]
+    for reader in readers:
+        await reader.next()
+    await settle(live)
+    assert len(at_once) >= 10
+    assert max(at_once) == 1
+    assert paints == []
+
+
+async def test_what_changes_while_a_view_waits_for_its_turn_is_painted_in_it(live: Live, stage: Stage) -> None:
+    reader = join(live)
+    await reader.next()
+    await settle(live)
+    before = stage.access.reads
+    async with live._turn:
+        await stage.start(["one"], name="First")
+        await asyncio.sleep(0)
+        await stage.start(["one"], name="Second")
+    message = await reader.next()
+    await settle(live)
+    assert "First" in message
+    assert "Second" in message
+    assert stage.access.reads == before + 1
+
+
+async def test_a_view_that_takes_long_to_paint_lets_the_others_pass(
+    live: Live, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    paint = JobsView.paint
+
+    def held_up(view: JobsView, *arguments: Any) -> Screen:
+        assert released.wait(10)
+        return paint(view, *arguments)
+
+    monkeypatch.setattr(JobsView, "paint", held_up)
+    slow = Reader(live.subscribe(JobsView(JobFilter()), None, None))
+    await asyncio.sleep(0)
+    await join(live).next()
+    released.set()
+    await slow.next()
+
+
+async def test_two_thousand_readers_of_a_view_all_get_a_change(live: Live, stage: Stage) -> None:
+    readers = [join(live) for _ in range(2000)]
+    for reader in readers:
+        await reader.next()
+    await settle(live)
+    before = stage.access.reads
+    await stage.start(["one"], name="Seen by all")
+    messages = {await reader.until("Seen by all") for reader in readers}
+    await settle(live)
+    assert len(messages) == 1
+    assert stage.access.reads - before <= 2
+
+
+async def test_one_stream_too_many_of_a_browser_ends_its_oldest(live: Live, stage: Stage) -> None:
+    tabs = [Reader(live.subscribe(QUEUE, None, None, "firefox")) for _ in range(STREAMS)]
+    elsewhere = [Reader(live.subscribe(QUEUE, None, None, browser)) for browser in (None, "chromium")]
+    for reader in (*tabs, *elsewhere):
+        await reader.next()
+    await settle(live)
+    live.subscribe(QUEUE, None, None, "firefox")
+    with pytest.raises(StopAsyncIteration):
+        await tabs[0].next()
+    await stage.start(["one"], name="Meanwhile")
+    for reader in (*tabs[1:], *elsewhere):
+        await reader.until("Meanwhile")
+    back = Reader(live.subscribe(QUEUE, tabs[0].last_id, None, "firefox"))
+    assert not is_whole(await back.until("Meanwhile"))
+    with pytest.raises(StopAsyncIteration):
+        await tabs[1].next()
+
+
+def _different_views(number: int) -> list[QueueView]:
+    return [QueueView(RunFilter(text=f"no {each}")) for each in range(number)]
+
+
+def _count_paints(monkeypatch: pytest.MonkeyPatch, at_once: list[int]) -> list[QueueView]:
+    """The queue views that are being painted; `at_once` gets how many they are at the start of each paint."""
+    painting: list[QueueView] = []
+    paint = QueueView.paint
+
+    def counted(view: QueueView, *arguments: Any) -> Screen:
+        painting.append(view)
+        at_once.append(len(painting))
+        try:
+            return paint(view, *arguments)
+        finally:
+            painting.remove(view)
+
+    monkeypatch.setattr(QueueView, "paint", counted)
+    return painting

@@ -130,3 +130,7 @@ def test_a_reader_that_never_reads_is_cut_and_harms_nobody(tmp_path: Path) -> No
                     theatre.play("log", step_id=step_id, messages=["x" * 50_000] * 10)
                 theatre.play("log", step_id=step_id, messages=["still heard"])
                 until(messages, "still heard")
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+            deaf.settimeout(30)
+            while deaf.recv(1 << 20):  # ends when the server has closed the connection
+                pass

@@ -22,6 +22,8 @@ from app.web.screens import Easel, Screen, View
 
 INTERVAL = 0.1
 """Seconds from the start of one paint to the start of the next."""
+TURN = 0.1
+"""Seconds for which one paint may keep those of other views waiting."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +31,12 @@ log = structlog.get_logger(__name__)
 class Channel:
     """Made by the hub; lives on the event loop."""
 
-    def __init__(self, view: View, access: Access, easel: Easel, painted: Screen | None) -> None:
+    def __init__(self, view: View, access: Access, easel: Easel, turn: asyncio.Lock, painted: Screen | None) -> None:
         self.view = view
         self.subscribers: set[Subscriber] = set()
         self._access = access
         self._easel = easel
+        self._turn = turn
         self._ring = Ring(f"{time_ns():x}")
         self._screen = painted
         self._whole: bytes | None = None
@@ -101,7 +104,6 @@ class Channel:
         loop = asyncio.get_running_loop()
         try:
             while self._dirty and self.subscribers:
-                self._dirty = False
                 started = loop.time()
                 await self._repaint()
                 await asyncio.sleep(max(0.0, started + INTERVAL - loop.time()))
@@ -116,7 +118,7 @@ class Channel:
 
     async def _repaint(self) -> None:
         before = self._screen
-        screen, message = await self._access.read(lambda snapshot: self._paint(snapshot, before))
+        screen, message = await self._painted_in_turn(before)
         self._screen, self._whole = screen, None
         if message:
             made = self._ring.add(message)
@@ -126,6 +128,15 @@ class Channel:
         for subscriber in tuple(self.subscribers):
             if not subscriber.synchronised:
                 self._synchronise(subscriber, screen)
+
+    async def _painted_in_turn(self, before: Screen | None) -> tuple[Screen, str]:
+        """Paints when the channels before have: side by side, they would only contend for the interpreter, and take it
+        from the work that they show. One that takes long lets the others pass."""
+        async with self._turn:
+            self._dirty = False
+            painting = asyncio.create_task(self._access.read(lambda snapshot: self._paint(snapshot, before)))
+            await asyncio.wait({painting}, timeout=TURN)
+        return await painting
 
     def _paint(self, snapshot: Snapshot, before: Screen | None) -> tuple[Screen, str]:
         """In a reader thread: the view as it is now, and the message that brings a page from `before` to it."""

@@ -14,6 +14,7 @@ from sse_starlette import EventSourceResponse
 from app.queue.writer import Commit
 from app.web import dom
 from app.web.access import Access
+from app.web.live.browsers import Browsers
 from app.web.live.channel import Channel
 from app.web.live.subscriber import Subscriber
 from app.web.pieces import Painter, Swap
@@ -38,9 +39,11 @@ class Live:
         self.easel = Easel(Painter(jinja))
         """What pages and streams are painted with; shared, so that what one has painted the other need not."""
         self._access = access
+        self._turn = asyncio.Lock()
         self._heartbeat = heartbeat
         self._linger = linger
         self._channels: dict[str, Channel] = {}
+        self._browsers = Browsers()
         self._offered: OrderedDict[str, Screen] = OrderedDict()
 
     @asynccontextmanager
@@ -60,12 +63,14 @@ class Live:
         """How many views are kept."""
         return len(self._channels)
 
-    def subscribe(self, view: View, last_id: str | None, since: int | None) -> Subscriber:
+    def subscribe(self, view: View, last_id: str | None, since: int | None, browser: str | None = None) -> Subscriber:
         """Opens a stream of the view for a page painted at revision `since`, or for one that comes back with the id of
         the last message it got."""
         channel = self._channels.get(view.url) or self._open(view)
-        subscriber = Subscriber(lambda leaving: self._leave(channel, leaving))
+        subscriber = Subscriber(lambda leaving: self._leave(channel, leaving, browser))
         channel.join(subscriber, self._greeting(), last_id, since, self._access.monitor.revision)
+        if browser:
+            self._browsers.opened(browser, subscriber)
         return subscriber
 
     def offer(self, view: View, screen: Screen) -> None:
@@ -80,7 +85,7 @@ class Live:
             self._offered.popitem(last=False)
 
     def _open(self, view: View) -> Channel:
-        channel = Channel(view, self._access, self.easel, self._offered.pop(view.url, None))
+        channel = Channel(view, self._access, self.easel, self._turn, self._offered.pop(view.url, None))
         self._channels[view.url] = channel
         return channel
 
@@ -89,8 +94,10 @@ class Live:
             if any(map(channel.view.concerns, commit.changes)):
                 channel.hear()
 
-    def _leave(self, channel: Channel, subscriber: Subscriber) -> None:
+    def _leave(self, channel: Channel, subscriber: Subscriber, browser: str | None) -> None:
         channel.leave(subscriber)
+        if browser:
+            self._browsers.left(browser, subscriber)
         if not channel.subscribers:
             asyncio.get_running_loop().call_later(self._linger, self._forget, channel)
 
@@ -122,4 +129,4 @@ class Live:
             subscriber.end()
         await asyncio.sleep(FAREWELL)
         for subscriber in subscribers:
-            subscriber.cut.set()
+            subscriber.drop()
