@@ -81,7 +81,9 @@ def test_a_run_is_heard_from_its_start_to_its_end(client: httpx.Client) -> None:
         job_id = start(client, "quick")
         heard = until_the_end(events, job_id)
     assert {event.name for event in heard} == {"job_update"}
-    assert all(event.data.keys() == {"context", "job_id", "step_name", "status", "refresh_logs"} for event in heard)
+    assert all(
+        event.data.keys() == {"context", "job_id", "step_name", "status", "refresh_logs", "deleted"} for event in heard
+    )
     steps = [event.data for event in heard if event.data["context"] == "job_step"]
     assert {step["step_name"] for step in steps} == {"work"}
     assert any(step["refresh_logs"] for step in steps)
