@@ -33,7 +33,7 @@ bench: .venv/installed-dev system-packages ## Measure against floors and peers; 
 	$(BIN)/python -m pytest tests/bench --no-header -s
 
 histories: .venv/installed-dev ## Draw thousands of random histories; HISTORIES=2000
-	HISTORIES=$(or $(HISTORIES),2000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/web/test_same_numbers.py
+	HISTORIES=$(or $(HISTORIES),2000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/web/test_same_everywhere.py
 
 screenshots: .venv/installed-dev system-packages ## Take the pictures of the documentation again
 	$(BIN)/python -m tests.screenshots

@@ -87,7 +87,15 @@ def _summary(entry: DefinitionEntry) -> DefinitionSummary:
         return DefinitionSummary(entry.id, entry.id, "", (), enabled=False, problem=problem)
     parameters = tuple((each.name, each.type, each.default, each.help) for each in found.parameters)
     return DefinitionSummary(
-        found.id, found.name, found.description, found.tags, found.enabled, problem, parameters, found.text
+        found.id,
+        found.name,
+        found.description,
+        found.tags,
+        found.enabled,
+        problem,
+        parameters,
+        found.text,
+        found.concurrency,
     )
 
 

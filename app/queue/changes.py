@@ -10,7 +10,15 @@ from app.queue.status import Status
 
 @dataclass(frozen=True, slots=True)
 class RunChanged:
-    """A run started, ended, or was put off."""
+    """A run started, ended, was put off, or goes on."""
+
+    manager_id: int
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class RunDeleted:
+    """A run is gone from all lists and numbers, with everything it owned. `status`: how it had ended."""
 
     manager_id: int
     status: Status
@@ -59,7 +67,7 @@ class WorkStopped:
     worker_ids: frozenset[int]
 
 
-Change = RunChanged | StepChanged | LogGrew | StepReleased | WorkAdded | WorkStopped
+Change = RunChanged | RunDeleted | StepChanged | LogGrew | StepReleased | WorkAdded | WorkStopped
 
 
 def distinct(changes: Iterable[Change]) -> list[Change]:

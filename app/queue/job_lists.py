@@ -43,11 +43,15 @@ class JobFilter:
     """Their run was created then or later."""
     until: float | None = None
     """Their run was created before."""
+    without: frozenset[int] = frozenset()
+    """Runs that are being deleted."""
 
     @property
     def of_runs(self) -> RunFilter:
         """What it asks of their run."""
-        return RunFilter(definition=self.definition, tag=self.tag, since=self.since, until=self.until)
+        return RunFilter(
+            definition=self.definition, tag=self.tag, since=self.since, until=self.until, without=self.without
+        )
 
 
 class _Segment(NamedTuple):
@@ -121,8 +125,8 @@ class JobLists:
         attempts = [
             AttemptRecord(
                 each.number,
-                Status.FAILED,
-                each.error,
+                Status.FAILED if each.error else Status.CANCELLED,
+                each.error or None,
                 each.traceback,
                 each.claimed_by,
                 each.started_at,

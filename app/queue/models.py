@@ -165,7 +165,9 @@ class WorkerJob(SQLModel, table=True):
 
 
 class Attempt(SQLModel, table=True):
-    """An attempt that ended and was followed by another; the last attempt is the work item's own row."""
+    """An attempt that ended and was followed by another; the last attempt is the work item's own row.
+
+    `error`: empty for one that did not fail but was cancelled."""
 
     __tablename__ = "attempt"
 
@@ -300,7 +302,8 @@ class DocumentTag(SQLModel, table=True):
 
 
 class Sequence(SQLModel, table=True):
-    """Numbers that only grow: `job` hands out ids, `revision` counts committed changes."""
+    """Numbers that only grow: `job` hands out ids, `revision` counts committed changes. Beside them, as every snapshot
+    reads these first, the ids of runs whose deletion has begun (see `deletions`)."""
 
     __tablename__ = "sequence"
 

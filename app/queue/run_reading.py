@@ -60,6 +60,8 @@ class RunFilter:
     """Created then or later."""
     until: float | None = None
     """Created before."""
+    without: frozenset[int] = frozenset()
+    """Runs that are being deleted."""
 
 
 def page(
@@ -99,6 +101,8 @@ def run_conditions(matching: RunFilter) -> list[ColumnElement[bool]]:
 
 
 def _conditions(matching: RunFilter) -> Iterator[ColumnElement[bool]]:
+    if matching.without:
+        yield manager_job.c.id.not_in(matching.without)
     if matching.status:
         yield manager_job.c.status == matching.status
     if matching.definition:

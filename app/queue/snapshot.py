@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Connection
 
 from app.queue import failure_reading, minute_reading, run_reading
 from app.queue.database import Database
+from app.queue.deletions import deletions_in
 from app.queue.job_lists import JobFilter, JobLists
 from app.queue.kept_runs import KeptRuns
 from app.queue.log_reading import LogFilter, LogReading
@@ -36,9 +39,11 @@ from app.queue.records import (
 from app.queue.run_reading import RunFilter
 from app.queue.tables import manager_job, sequence, step_counter, step_job
 
+M = TypeVar("M", JobFilter, RunFilter)
+
 __all__ = ["JobFilter", "LogFilter", "RunFilter", "Snapshot", "UnknownJob"]
 
-_revision = select(sequence.c.value).where(sequence.c.name == bindparam("name", "revision"))
+_numbers = select(sequence)
 _managers = select(manager_job.c.status, func.count()).group_by(manager_job.c.status)
 _steps = select(step_job.c.status, func.count()).group_by(step_job.c.status)
 _workers = select(step_counter.c.status, func.sum(step_counter.c.number)).group_by(step_counter.c.status)
@@ -57,8 +62,10 @@ class Snapshot:
     def __init__(self, connection: Connection, kept: KeptRuns) -> None:
         self._connection = connection
         self._kept = kept
-        self.revision: int = connection.execute(_revision).scalar_one()
+        numbers = {row.name: row.value for row in connection.execute(_numbers)}
+        self.revision: int = numbers["revision"]
         """Taken first, so that the moment is fixed before anything else is read."""
+        self._deleted = deletions_in(numbers)
 
     @classmethod
     @contextmanager
@@ -70,9 +77,17 @@ class Snapshot:
         """Counts of all jobs, by kind and status."""
         by_kind = (
             Counts.of({status: int(number) for status, number in self._connection.execute(query)})
-            for query in (_managers, _steps, _workers)
+            for query in self._counting
         )
         return Statistics(*by_kind)
+
+    @property
+    def _counting(self) -> tuple[Select[Any], ...]:
+        if not self._deleted:
+            return _managers, _steps, _workers
+        steps = step_job.c.manager_id.not_in(self._deleted)
+        counted = step_counter.c.step_id.in_(select(step_job.c.id).where(steps))
+        return _managers.where(manager_job.c.id.not_in(self._deleted)), _steps.where(steps), _workers.where(counted)
 
     def minutes(self, number: int) -> tuple[MinuteRecord, ...]:
         """How many work items ended in each minute, up to the last one in which any did."""
@@ -80,11 +95,12 @@ class Snapshot:
 
     def runs(self, matching: RunFilter, limit: int, cursor: str | None = None, newest: int | None = None) -> RunPage:
         """Runs with their steps, the newest first; none newer than the run of id `newest`."""
-        return run_reading.page(self._connection, self._kept, matching, limit, cursor, newest)
+        return run_reading.page(self._connection, self._kept, self._present(matching), limit, cursor, newest)
 
     def run(self, manager_id: int) -> RunRecord:
         """Raises UnknownJob."""
-        if manager_id <= LARGEST and (found := run_reading.kept_runs_by_id(self._connection, self._kept, [manager_id])):
+        known = manager_id <= LARGEST and manager_id not in self._deleted
+        if known and (found := run_reading.kept_runs_by_id(self._connection, self._kept, [manager_id])):
             return found[0]
         raise UnknownJob(manager_id)
 
@@ -92,7 +108,7 @@ class Snapshot:
         """The definition as it was when the run started."""
         query = select(manager_job.c.definition_text).where(manager_job.c.id == manager_id)
         text: str | None = self._connection.execute(query).scalar_one_or_none()
-        if text is None:
+        if text is None or manager_id in self._deleted:
             raise UnknownJob(manager_id)
         return text
 
@@ -120,7 +136,8 @@ class Snapshot:
 
     def job(self, job_id: int) -> JobRecord:
         """Raises UnknownJob."""
-        if found := self._lists.jobs_by_id(self.kind_of(job_id), [job_id]):
+        found = self._lists.jobs_by_id(self.kind_of(job_id), [job_id])
+        if found and found[0].manager_id not in self._deleted:
             return found[0]
         raise UnknownJob(job_id)
 
@@ -133,7 +150,7 @@ class Snapshot:
 
     def jobs(self, matching: JobFilter, limit: int, cursor: str | None = None) -> JobPage:
         """Jobs of any kind: runs and steps newest first, then work items by step, those that need attention first."""
-        return self._lists.page(matching, limit, cursor)
+        return self._lists.page(self._present(matching), limit, cursor)
 
     def log_lines(self, step_id: int, first: int, last: int) -> tuple[LogLine, ...]:
         """The lines first..last of a step's log, both included."""
@@ -142,6 +159,10 @@ class Snapshot:
     def log(self, matching: LogFilter, limit: int, after: str | None = None, before: str | None = None) -> LogPage:
         """Lines in their order, after or before a place; without either the newest."""
         return self.logs.page(matching, limit, after, before)
+
+    def _present(self, matching: M) -> M:
+        """The filter, without what is being deleted."""
+        return replace(matching, without=self._deleted) if self._deleted else matching
 
     @property
     def _lists(self) -> JobLists:

@@ -2,9 +2,12 @@
 
 ::
 
-    work item   pending -> running -> completed | failed | cancelled        (failed -> pending only by a retry)
+    work item   pending -> running -> completed | failed | cancelled        (failed, cancelled -> pending by a retry)
     step        pending -> running -> completed | failed | cancelled        or pending -> skipped | cancelled
     run         running -> completed | failed | cancelled
+
+A final status never changes again, with one named exception: a retry. It makes failed work items pending, and their
+step and run go on with them; what was cancelled or skipped because of the failure is evaluated again.
 
 Nothing else decides a status; the store writes what these functions say, in the transaction that caused it.
 """
@@ -12,7 +15,7 @@ Nothing else decides a status; the store writes what these functions say, in the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.queue.run_plan import FailureAction, OnError, Tolerance
@@ -111,6 +114,21 @@ def _why_not_after(other: StepState) -> str | None:
     if other.status in (Status.SKIPPED, Status.CANCELLED):
         return f"step {other.name} was {other.status}"
     return None
+
+
+def starts_after_all(steps: Mapping[str, StepState]) -> set[str]:
+    """The pending steps that will start, or may, when what is running has ended: no step before them forbids it."""
+    states = dict(steps)
+    while True:
+        pending = [state for state in states.values() if state.status is Status.PENDING]
+        skipped = [state for state in pending if (verdict := start_verdict(state, states)) and _skips(verdict)]
+        if not skipped:
+            return {state.name for state in pending}
+        states |= {state.name: replace(state, status=Status.SKIPPED) for state in skipped}
+
+
+def _skips(verdict: Verdict) -> bool:
+    return verdict.status is Status.SKIPPED
 
 
 def waiting_reason(step: StepState, others: Mapping[str, StepState]) -> str:

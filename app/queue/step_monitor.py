@@ -13,7 +13,7 @@ from typing import Literal
 
 import structlog
 
-from app.queue.changes import Change, LogGrew, RunChanged, StepChanged
+from app.queue.changes import Change, LogGrew, RunChanged, RunDeleted, StepChanged
 from app.queue.status import Status
 from app.queue.writer import Commit
 
@@ -24,13 +24,15 @@ Listener = Callable[[Commit], None]
 
 @dataclass(frozen=True, slots=True)
 class JobUpdate:
-    """A fact for programs. `refresh_logs`: the step's log has new lines."""
+    """A fact for programs. `refresh_logs`: the step's log has new lines. `deleted`: the run is gone; its status was the
+    last it had."""
 
     context: Literal["job", "job_step"]
     job_id: int
     step_name: str | None
     status: Status
     refresh_logs: bool
+    deleted: bool = False
 
 
 class StepMonitor:
@@ -66,6 +68,8 @@ def job_updates(changes: list[Change]) -> list[JobUpdate]:
     for change in changes:
         if isinstance(change, RunChanged):
             runs[change.manager_id] = JobUpdate("job", change.manager_id, None, change.status, False)
+        elif isinstance(change, RunDeleted):
+            runs[change.manager_id] = JobUpdate("job", change.manager_id, None, change.status, False, deleted=True)
         elif isinstance(change, StepChanged | LogGrew):
             known = steps.get(change.step_id)
             grew = isinstance(change, LogGrew) or (known is not None and known.refresh_logs)

@@ -30,6 +30,8 @@ class DefinitionSummary:
     parameters: tuple[tuple[str, str, Any, str], ...] = ()
     """(name, type, default or None, help)"""
     text: str = ""
+    concurrency: int = 1
+    """How many of its runs may be in progress at once."""
 
     @property
     def valid(self) -> bool:

@@ -17,17 +17,16 @@ from app.queue.models import Kind, Level
 from app.queue.places import LARGEST
 from app.queue.snapshot import JobFilter, LogFilter, Snapshot
 from app.queue.status import Status
-from app.queue.store.cancel import cancel
 from app.queue.store.start import start
 from app.queue.text import storable
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
-from app.web.errors import Conflict, error_answers
+from app.web.api_control import JobId, cancel_job, delete_job, retry_job
+from app.web.errors import error_answers
 from app.web.json_definitions import Definition, DefinitionAnswer, Definitions, JobStarted, StartJob
-from app.web.json_shapes import Cancelled, Job, JobAnswer, Jobs, Line, Logs, Stats, Structure, Tree
+from app.web.json_shapes import Job, JobAnswer, Jobs, Line, Logs, Stats, Structure, Tree
 
 MOST_FAILURES = 50
 
-JobId = Annotated[int, Parameter(ge=1, le=LARGEST, description="The id of a run, a step or a work item.")]
 Search = Annotated[str | None, Parameter(max_length=200)]
 Name = Annotated[str | None, Parameter(max_length=200)]
 Place = Annotated[str | None, Parameter(max_length=60)]
@@ -135,25 +134,6 @@ def log_filter(
     return LogFilter(manager_id=job.id, level=level, text=text)
 
 
-@post("/jobs/{job_id:int}/cancellation", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 503))
-async def cancel_job(job_id: JobId, access: NamedDependency[Access]) -> Cancelled:
-    """Cancels a run with everything in it that has not ended."""
-    job = await access.read(lambda snapshot: snapshot.job(job_id))
-    if job.kind is not Kind.MANAGER:
-        what = "a step" if job.kind is Kind.STEP else "a work item"
-        raise Conflict(
-            f"job {job_id} is {what}; only a whole run can be cancelled: job {job.manager_id}",
-            url=f"/jobs/{job.manager_id}",
-        )
-    if not await access.writer(cancel, job_id, "cancelled through the API"):
-        ended = await access.read(lambda snapshot: snapshot.job(job_id))
-        raise Conflict(f"job {job_id} has ended already: {ended.status}, {ended.reason}", url=f"/jobs/{job_id}")
-    cancelled = await access.read(lambda snapshot: snapshot.job(job_id))
-    stopped = cancelled.counts.cancelled if cancelled.counts else 0
-    items = f"{stopped:,} work item{'' if stopped == 1 else 's'}"
-    return Cancelled(access.monitor.revision, job_id, f"job {job_id} is cancelled, with {items} that had not ended")
-
-
 @get("/definitions")
 async def list_definitions(access: NamedDependency[Access]) -> Definitions:
     """Every definition, valid or not."""
@@ -191,6 +171,8 @@ def api_router() -> Router:
             job_tree,
             job_logs,
             cancel_job,
+            retry_job,
+            delete_job,
             list_definitions,
             one_definition,
         ],

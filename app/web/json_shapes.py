@@ -152,9 +152,10 @@ class Structure(Struct, frozen=True):
 
 class FailureJson(Struct, frozen=True):
     """Work items of one step that failed with the same message, numbers and the like aside. `message` and `job_id` are
-    those of the first of them."""
+    those of the first of them; `pattern` is what they have in common."""
 
     step_name: str
+    pattern: str
     message: str
     count: int
     job_id: int
@@ -210,7 +211,10 @@ class Tree(Struct, frozen=True):
             Job.of(job),
             dict(run.parameters),
             [StepTree.of(step) for step in run.steps],
-            [FailureJson(each.step_name, each.first.message, each.count, each.first.id) for each in failures],
+            [
+                FailureJson(each.step_name, each.pattern, each.first.message, each.count, each.first.id)
+                for each in failures
+            ],
         )
 
 
@@ -247,18 +251,38 @@ class Cancelled(Struct, frozen=True):
     detail: str
 
 
+class Retried(Struct, frozen=True):
+    """What a retry did: how many work items run again, and which steps that had ended are evaluated again."""
+
+    revision: Revision
+    job_id: int
+    items: int
+    steps: list[str]
+    detail: str
+
+
+class Deleted(Struct, frozen=True):
+    """What a deletion did."""
+
+    revision: Revision
+    job_id: int
+    detail: str
+
+
 class JobUpdateJson(Struct, frozen=True):
-    """The data of a `job_update` event: a run (`job`) or one step of it (`job_step`) changed."""
+    """The data of a `job_update` event: a run (`job`) or one step of it (`job_step`) changed. `deleted`: the run is
+    gone; its status was the last it had."""
 
     context: Literal["job", "job_step"]
     job_id: int
     step_name: str | None
     status: Status
     refresh_logs: bool
+    deleted: bool
 
     @classmethod
     def of(cls, update: JobUpdate) -> JobUpdateJson:
-        return cls(update.context, update.job_id, update.step_name, update.status, update.refresh_logs)
+        return cls(update.context, update.job_id, update.step_name, update.status, update.refresh_logs, update.deleted)
 
 
 class Health(Struct, frozen=True):

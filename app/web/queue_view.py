@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from app.queue.changes import Change
 from app.queue.models import Kind
@@ -123,7 +124,7 @@ class QueueView:
         if matching.until is not None:
             yield self._chip(f"to {moment(matching.until)}", until=None)
 
-    def _chip(self, words: str, **without: None) -> FilterChip:
+    def _chip(self, words: str, **without: Any) -> FilterChip:
         return FilterChip(words, self._at(replace(self.matching, **without)))
 
     def _held_at(self, page: RunPage) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app.queue.changes import Change, LogGrew, RunChanged, StepChanged
+from app.queue.changes import Change, LogGrew, RunChanged, RunDeleted, StepChanged
 from app.queue.records import RunRecord
 from app.queue.snapshot import Snapshot
 from app.queue.status import Status
@@ -67,7 +67,7 @@ class View(Protocol):
 
 
 def concerns_run(change: Change, manager_id: int) -> bool:
-    return isinstance(change, RunChanged | StepChanged | LogGrew) and change.manager_id == manager_id
+    return isinstance(change, RunChanged | RunDeleted | StepChanged | LogGrew) and change.manager_id == manager_id
 
 
 def last_ended(shown: tuple[RunRecord, ...]) -> RunRecord | None:
@@ -77,6 +77,11 @@ def last_ended(shown: tuple[RunRecord, ...]) -> RunRecord | None:
 def paint_announcement(painter: Painter, shown: tuple[RunRecord, ...]) -> Piece:
     """The one sentence that screen readers hear of by themselves: how the latest run ended."""
     return painter.piece("announcement.html", "announcement", run=last_ended(shown))
+
+
+def paint_gone(easel: Easel, view: View, snapshot: Snapshot) -> Screen:
+    """What an open page shows when what it showed has been deleted. Asked for anew, it is not found."""
+    return compose(easel.painter, view, snapshot, "Deleted", "gone", {})
 
 
 def icon_of(status: Status | None) -> str:

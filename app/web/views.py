@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.queue.changes import Change, LogGrew, RunChanged, StepChanged
+from app.queue.changes import Change, LogGrew, RunChanged, RunDeleted, StepChanged
 from app.queue.models import Kind
 from app.queue.snapshot import JobFilter, Snapshot
 from app.web import dom
@@ -32,7 +32,7 @@ class StepView:
     def concerns(self, change: Change) -> bool:
         if isinstance(change, StepChanged | LogGrew):
             return change.manager_id == self.manager_id and change.step_name == self.name
-        return isinstance(change, RunChanged) and change.manager_id == self.manager_id
+        return isinstance(change, RunChanged | RunDeleted) and change.manager_id == self.manager_id
 
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
         run, step = snapshot.run(self.manager_id), snapshot.step(self.manager_id, self.name)

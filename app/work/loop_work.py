@@ -127,7 +127,8 @@ class LoopWork:
         running.over = True
         for timer in running.timers:
             timer.cancel()
-        del self._running[running.item.id]
+        if self._running.get(running.item.id) is running:  # it may have been retried, and begun anew, meanwhile
+            del self._running[running.item.id]
         if running.told_to_stop:  # timed out, whatever the handler made of that
             ending = Ending(running.item.id, running.item.attempt, error=running.told_to_stop)
         if ending is not None:

@@ -123,6 +123,10 @@ class ProcessWork:
         """Runs what is left until the end, or until the process dies; then the item it was at has ended too."""
         try:
             async with self._processes.process() as process:
+                # Whatever was cancelled while the chunk waited for a process never starts.
+                chunk.left = [item for item in chunk.left if item.id not in chunk.cancelled]
+                if not chunk.left:
+                    return
                 chunk.process = process
                 chunk.killed_because = None
                 process.send(self._task(chunk))

@@ -14,12 +14,13 @@ from typing import Any
 
 import structlog
 
-from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkAdded, WorkStopped
+from app.queue.changes import RunChanged, RunDeleted, StepChanged, StepReleased, WorkAdded, WorkStopped
 from app.queue.database import Database
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
 from app.queue.store.cancel import time_out
 from app.queue.store.claim import ClaimedStep, claim, release, rescue, steps_of, workable_steps
+from app.queue.store.delete import deletions_begun
 from app.queue.store.plan import ClaimedPlan, claim_plans
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.lanes import Lane, Lanes
@@ -30,6 +31,7 @@ from app.work.process_work import ProcessWork
 from app.work.processes import ProcessPool, default_size
 from app.work.step_type import StepType
 from app.work.storing import until_stored
+from app.work.sweeping import Sweeping
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +66,7 @@ class Runner:
         self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
         self._process_work = ProcessWork(self._outbox, writer, url, self._processes, self._wake.set)
         self._planning = Planning(self._outbox, writer, url, self._processes, self._wake.set)
+        self._sweeping = Sweeping(writer)
         self._plans_waiting = True
         self._deadlines: dict[int, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -73,11 +76,13 @@ class Runner:
         self._main: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Takes back what was running when the last owner died, then begins to work."""
+        """Takes back what was running when the last owner died, and ends what it was deleting; then begins to work."""
         self._listening.enter_context(self._monitor.listening(self._hear))
         rescued = await self._writer(rescue)
         if rescued:
             log.info("work of a server that ended was taken back", items=rescued)
+        for manager_id in await self._writer(deletions_begun):
+            self._sweeping.sweep(manager_id)
         for step in await self._writer(workable_steps):
             self._open(step)
         self._main = asyncio.create_task(self._work(), name="runner")
@@ -95,6 +100,7 @@ class Runner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._sweeping.stop()
         await asyncio.gather(self._loop_work.stop(grace), self._process_work.stop(grace), self._planning.stop())
         await self._outbox.close()
         await self._processes.close()
@@ -116,6 +122,8 @@ class Runner:
                     self._process_work.cancel(worker_ids)
                 case RunChanged(manager_id, status) if status in FINAL:
                     self._forget_deadline(manager_id)
+                case RunDeleted(manager_id):
+                    self._sweeping.sweep(manager_id)
                 case _:
                     continue
             self._wake.set()

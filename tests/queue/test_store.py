@@ -15,6 +15,7 @@ from app.queue.store.claim import claim, release, release_plan, rescue
 from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, end_planning, fail_planning, plan, spawn
+from app.queue.store.retry import Again, NothingToRetry, retry
 from app.queue.store.start import AlreadyRunning
 from app.queue.tables import log_counter, log_entry, manager_job
 from tests.queue.conftest import Queue
@@ -71,12 +72,15 @@ async def test_a_late_worker_changes_nothing(queue: Queue) -> None:
     assert queue.step(manager_id, "one").counts.completed == 1
 
 
-async def test_a_final_status_never_changes_again(queue: Queue) -> None:
+async def test_a_final_status_never_changes_again_except_by_a_retry(queue: Queue) -> None:
     manager_id = await queue.start(ONE)
     (step_id,) = await queue.plan_all("a")
     (item,) = await queue.claim(step_id)
     await queue.complete(item)
     assert not await queue.write(cancel, manager_id, "too late")
+    assert queue.run(manager_id).status is Status.COMPLETED
+    with pytest.raises(NothingToRetry):  # of what succeeded, not even that one
+        await queue.write(retry, Again(manager_id, cancelled=True), "retried by a person")
     assert queue.run(manager_id).status is Status.COMPLETED
 
 

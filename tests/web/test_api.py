@@ -138,6 +138,7 @@ def test_the_tree_groups_failures_by_what_they_say(api: TestClient[Any]) -> None
     groups = [(each["step_name"], each["message"], each["count"]) for each in tree["failures"]]
     assert groups == [("import", "other", 1), ("import", BOOM, 2)]
     assert tree["failures"][1]["job_id"] == ids(api, kind="worker", step="import")["b"]
+    assert tree["failures"][1]["pattern"] == BOOM
 
 
 def test_the_log_of_a_step_is_numbered_without_gaps(api: TestClient[Any]) -> None:

@@ -49,6 +49,12 @@ def test_a_run_that_is_over_is_drawn_to_scale() -> None:
     assert not third.has_run
 
 
+def test_a_run_that_was_retried_is_drawn_from_its_first_step_on() -> None:
+    steps = step("completed", 100.0, 150.0), step("completed", 150.0, 300.0)
+    first, second = Timeline(run("completed", *steps, started_at=250.0, finished_at=300.0)).bars
+    assert (first.x, first.width, second.x, second.width) == (0, 250, 250, 750)
+
+
 def test_what_is_still_running_reaches_into_the_time_since() -> None:
     first, second = Timeline(run("running", step("completed", 100.0, 150.0), step("running", 200.0))).bars
     assert (first.x, first.width) == (0, KNOWN_WIDTH // 2)

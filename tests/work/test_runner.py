@@ -6,15 +6,26 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from app.queue.models import Kind
 from app.queue.run_plan import OnError, StepPlan
 from app.queue.snapshot import JobFilter, LogFilter
 from app.queue.status import Status
-from app.queue.store.cancel import cancel
+from app.queue.store.cancel import cancel, time_out
+from app.queue.store.delete import delete_run, deletions_begun
+from app.queue.store.retry import Again, retry
+from app.queue.tables import metadata
 from app.work import frames, loop_work
+from app.work.loop_work import LoopWork, _Running
 from app.work.processes import WorkerProcess
 from tests.work.conftest import PATIENCE, Works
+
+
+def _rows(works: Works, table: str) -> int:
+    with works.database.read() as connection:
+        return connection.execute(select(func.count()).select_from(metadata.tables[table])).scalar_one()
+
 
 BOTH = pytest.mark.parametrize("where", ["on_loop", "in_process"])
 
@@ -190,6 +201,79 @@ async def test_a_long_run_does_not_keep_a_short_one_waiting(works: Works, tmp_pa
         short = await works.ended(await works.start(step("on_loop", "a"), definition="short"))
         assert short.status is Status.COMPLETED
         await works.write(cancel, long_id, "enough")
+
+
+@BOTH
+async def test_what_is_retried_runs_again(works: Works, where: str) -> None:
+    async with works.running():
+        manager_id = await works.start(step(where, "raise"), step(where, "b", name="two", depends=("one",)))
+        run = await works.ended(manager_id)
+        assert [each.status for each in run.steps] == [Status.FAILED, Status.SKIPPED]
+        (item,) = works.read(lambda snapshot: snapshot.jobs(_items_of(manager_id, "one"), 5)).jobs
+        await works.write(retry, Again(manager_id), "retried by a person")
+        run = await works.ended(manager_id)
+        assert [each.status for each in run.steps] == [Status.FAILED, Status.SKIPPED]
+        attempts = works.read(lambda snapshot: snapshot.item(item.id)).attempts
+        assert [each.number for each in attempts] == [2, 1]
+
+
+@BOTH
+async def test_what_a_time_limit_stopped_goes_on_after_a_retry(works: Works, where: str, tmp_path: Path) -> None:
+    marker = tmp_path / "began"
+    async with works.running():
+        hang = step(where, "hang", settings={"marker": str(marker)})
+        manager_id = await works.start(hang, step(where, "a", name="two", depends=("one",)), timeout=3600.0)
+        await works.until(lambda snapshot: snapshot.run(manager_id).counts.running == 1)
+        for _ in range(2):  # the handler that was told to stop may still be there when its item begins again
+            await works.write(time_out, manager_id, 3600.0)
+            await works.write(retry, Again(manager_id), "retried by a person")
+            await works.until(lambda snapshot: snapshot.run(manager_id).counts.running == 1)
+        await works.write(cancel, manager_id, "enough")
+        after = await works.ended(await works.start(step(where, "a"), definition="next"))
+        assert after.status is Status.COMPLETED
+
+
+async def test_an_attempt_that_does_not_stop_does_not_take_the_next_one_along(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind = asyncio.Event()
+    leave_behind = LoopWork._leave_behind
+
+    def leave(self: LoopWork, running: _Running) -> None:
+        leave_behind(self, running)
+        left_behind.set()
+
+    monkeypatch.setattr(LoopWork, "_leave_behind", leave)
+    async with works.running() as runner:
+        manager_id = await works.start(step("on_loop", "stubborn"), timeout=3600.0)
+        await works.until(lambda snapshot: snapshot.run(manager_id).counts.running == 1)
+        await works.write(time_out, manager_id, 3600.0)
+        await works.write(retry, Again(manager_id), "retried by a person")
+        await works.until(lambda snapshot: snapshot.run(manager_id).counts.running == 1)
+        await asyncio.wait_for(left_behind.wait(), PATIENCE)
+        assert runner._loop_work.running == 1
+        monkeypatch.setattr(loop_work, "STOP_GRACE", 0.05)
+
+
+async def test_a_deleted_run_is_swept_away_in_batches(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delete_run, "__defaults__", (2,))
+    async with works.running():
+        run = await works.ended(await works.start(step("on_loop", "a", "b", "log c", "log d")))
+        assert await works.write(delete_run, run.id)
+        await works.write(deletions_begun)
+        while await works.write(deletions_begun):
+            pass
+        assert _rows(works, "worker_job") == 0
+
+
+async def test_a_deletion_that_the_last_owner_began_is_ended_at_the_next_start(works: Works) -> None:
+    run = await works.run_to_end(step("on_loop", "a", "b", "c"))
+    assert await works.write(delete_run, run.id, 1)
+    assert _rows(works, "worker_job") > 0
+    async with works.running():
+        while await works.write(deletions_begun):
+            pass
+    assert _rows(works, "worker_job") == _rows(works, "manager_job") == 0
 
 
 async def test_a_runner_without_slots_runs_nothing(works: Works) -> None:

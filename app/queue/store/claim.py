@@ -13,7 +13,7 @@ from app.queue.status import MAX_ATTEMPTS, Status
 from app.queue.store.counting import count
 from app.queue.store.finish import Ending, finish
 from app.queue.store.whereabouts import here
-from app.queue.tables import manager_job, step_job, worker_job
+from app.queue.tables import attempt, manager_job, step_job, worker_job
 from app.queue.writer import Transaction
 
 
@@ -76,6 +76,8 @@ _claim = (
         status=Status.RUNNING,
         attempt=worker_job.c.attempt + 1,
         reason="",
+        error=None,  # those of an earlier attempt are kept with it
+        traceback=None,
         claimed_by=bindparam("by"),
         started_at=bindparam("now"),
     )
@@ -104,7 +106,10 @@ _release = (
     )
     .returning(worker_job.c.id)
 )
-_running = select(worker_job.c.id, worker_job.c.attempt).where(
+_kept_attempts = (
+    select(func.count()).where(attempt.c.worker_id == worker_job.c.id).scalar_subquery().correlate(worker_job)
+)
+_running = select(worker_job.c.id, worker_job.c.attempt, (worker_job.c.attempt - _kept_attempts).label("lost")).where(
     worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.RUNNING
 )
 _rescue = (
@@ -164,8 +169,8 @@ def _claimed_step(row: Any) -> ClaimedStep:
 def release(transaction: Transaction, step_id: int, items: Sequence[tuple[int, int]]) -> None:
     """Gives back items (id, attempt) whose work was ended on purpose before it was done: no attempt is spent."""
     released = 0
-    for worker_id, attempt in items:
-        fence = {"of_worker": worker_id, "by_attempt": attempt}
+    for worker_id, number in items:
+        fence = {"of_worker": worker_id, "by_attempt": number}
         released += transaction.connection.execute(_release, fence).one_or_none() is not None
     _count_back(transaction, step_id, released)
 
@@ -190,8 +195,8 @@ def rescue(transaction: Transaction) -> int:
 
 def _rescue_items(transaction: Transaction, step_id: int) -> int:
     items = transaction.connection.execute(_running, {"of_step": step_id}).all()
-    spent = [item for item in items if item.attempt >= MAX_ATTEMPTS]
-    again = [item for item in items if item.attempt < MAX_ATTEMPTS]
+    spent = [item for item in items if item.lost >= MAX_ATTEMPTS]
+    again = [item for item in items if item.lost < MAX_ATTEMPTS]
     for item in again:
         why = f"attempt {item.attempt} was lost when the server ended"
         transaction.connection.execute(_rescue, {"of_worker": item.id, "by_attempt": item.attempt, "why": why})

@@ -124,7 +124,9 @@ def _fail_one(transaction: Transaction, step_id: int, ending: Ending) -> int:
 
 
 def _next_attempt(transaction: Transaction, step_id: int, ending: Ending) -> tuple[Verdict, float] | None:
-    on_error: OnError = transaction.connection.execute(_on_error, {"of_step": step_id}).scalar_one()
+    on_error: OnError | None = transaction.connection.execute(_on_error, {"of_step": step_id}).scalar_one_or_none()
+    if on_error is None:  # the run has been deleted
+        return None
     return attempt_verdict(on_error, ending.attempt, ending.permanent, transaction.now)
 
 

@@ -135,10 +135,10 @@ def end_planning(transaction: Transaction, step_id: int, attempt: int) -> None:
 def fail_planning(transaction: Transaction, step_id: int, attempt: int, error: str) -> None:
     """Planning failed, and so the step does, with that reason; what it had planned is cancelled."""
     fence = {"of_step": step_id, "by_attempt": attempt}
-    if transaction.connection.execute(_end_planning, fence).one_or_none() is None:
+    step = transaction.connection.execute(_planning_step, fence).one_or_none()
+    if step is None:
         return
     reason = f"planning failed: {storable(error)}"
-    step = transaction.connection.execute(select(step_job.c.manager_id).where(step_job.c.id == step_id)).one()
     stop_work(transaction, step_id, f"cancelled: {reason}")
     end_step(transaction, step_id, Verdict(Status.FAILED, reason))
     advance(transaction, step.manager_id)

@@ -16,10 +16,10 @@ from app.queue.writer import Transaction
 class AlreadyRunning(Exception):
     """The definition has as many runs in progress as it allows. `manager_id` is the newest of them."""
 
-    def __init__(self, plan: RunPlan, manager_id: int) -> None:
-        many = "" if plan.concurrency == 1 else f" {plan.concurrency} times"
+    def __init__(self, definition: str, concurrency: int, manager_id: int) -> None:
+        many = "" if concurrency == 1 else f" {concurrency} times"
         super().__init__(
-            f"{plan.definition} is already running{many} (job {manager_id}); wait for its end, cancel it, "
+            f"{definition} is already running{many} (job {manager_id}); wait for its end, cancel it, "
             f"or set `concurrency` in the definition"
         )
         self.manager_id = manager_id
@@ -30,7 +30,7 @@ def start(transaction: Transaction, plan: RunPlan) -> int:
 
     Raises AlreadyRunning.
     """
-    _refuse_one_too_many(transaction, plan)
+    refuse_one_too_many(transaction, plan.definition, plan.concurrency)
     manager_id, *step_ids = transaction.new_ids(1 + len(plan.steps))
     transaction.connection.execute(insert(manager_job), _manager_row(plan, manager_id, transaction.now))
     if tags := [{"tag": tag, "manager_id": manager_id} for tag in dict.fromkeys(plan.tags)]:
@@ -42,15 +42,16 @@ def start(transaction: Transaction, plan: RunPlan) -> int:
     return manager_id
 
 
-def _refuse_one_too_many(transaction: Transaction, plan: RunPlan) -> None:
+def refuse_one_too_many(transaction: Transaction, definition: str, concurrency: int) -> None:
+    """Raises AlreadyRunning if the definition has that many runs in progress."""
     in_progress = (
         select(manager_job.c.id)
-        .where(manager_job.c.definition == plan.definition, manager_job.c.status.in_(ACTIVE))
+        .where(manager_job.c.definition == definition, manager_job.c.status.in_(ACTIVE))
         .order_by(manager_job.c.id.desc())
     )
     ids = transaction.connection.execute(in_progress).scalars().all()
-    if len(ids) >= plan.concurrency:
-        raise AlreadyRunning(plan, ids[0])
+    if len(ids) >= concurrency:
+        raise AlreadyRunning(definition, concurrency, ids[0])
 
 
 def _manager_row(plan: RunPlan, manager_id: int, now: float) -> dict[str, object]:

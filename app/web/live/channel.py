@@ -13,12 +13,12 @@ from time import time_ns
 
 import structlog
 
-from app.queue.snapshot import Snapshot
+from app.queue.snapshot import Snapshot, UnknownJob
 from app.web.access import Access
 from app.web.live.frames import Ring, frame
 from app.web.live.subscriber import Subscriber
 from app.web.pieces import Swap, diff
-from app.web.screens import Easel, Screen, View
+from app.web.screens import Easel, Screen, View, paint_gone
 
 INTERVAL = 0.1
 """Seconds from the start of one paint to the start of the next."""
@@ -140,7 +140,12 @@ class Channel:
 
     def _paint(self, snapshot: Snapshot, before: Screen | None) -> tuple[Screen, str]:
         """In a reader thread: the view as it is now, and the message that brings a page from `before` to it."""
-        screen = self.view.paint(self._easel, snapshot)
+        try:
+            screen = self.view.paint(self._easel, snapshot)
+        except UnknownJob:
+            if before is None:  # nobody was ever shown it
+                raise
+            screen = paint_gone(self._easel, self.view, snapshot)
         return screen, self._message(list(_differences(before, screen))) if before else ""
 
     def _message(self, swaps: list[Swap]) -> str:

@@ -22,13 +22,15 @@ THINNEST = 6
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A run's time from its start to the last thing that is known of its steps."""
+    """A run's time from its start, or that of its first step if it was retried since, to the last thing that is known
+    of its steps."""
 
     run: RunRecord
 
     @property
     def start(self) -> float:
-        return self.run.created_at if self.run.started_at is None else self.run.started_at
+        began = self.run.created_at if self.run.started_at is None else self.run.started_at
+        return min([began, *(step.started_at for step in self.run.steps if step.started_at is not None)])
 
     @property
     def end(self) -> float:

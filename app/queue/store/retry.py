@@ -1,0 +1,272 @@
+"""retry: failed work runs again. The one way out of a final status.
+
+What succeeded is never run again. The earlier attempts are kept beside the new one. With the items their step and its
+run go on; whatever was cancelled or skipped because of the failure is evaluated again, and what a person cancelled
+stays so, unless it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, insert, literal, null, select, update
+
+from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkAdded
+from app.queue.deletions import is_being_deleted
+from app.queue.failure_pattern import pattern_of
+from app.queue.status import ACTIVE, FINAL, Status, StepState, starts_after_all
+from app.queue.store.counting import count
+from app.queue.store.failure_groups import OTHER, forget_groups, patterns_of, ungroup
+from app.queue.store.logging import log_line
+from app.queue.store.roll_up import advance, roll_up
+from app.queue.store.start import refuse_one_too_many
+from app.queue.tables import attempt, manager_job, step_job, worker_job
+from app.queue.writer import Transaction
+
+IDS_AT_A_TIME = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What is to run again: everything of a run that failed, of a step of it, one work item, or one failure group.
+
+    `cancelled`: what a person cancelled, too."""
+
+    manager_id: int
+    step_id: int | None = None
+    worker_id: int | None = None
+    pattern: str | None = None
+    """That of a failure group of the step."""
+    cancelled: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether whole steps are meant, and not some of their work items."""
+        return self.worker_id is None and self.pattern is None
+
+    def covers(self, step: Any) -> bool:
+        return self.step_id in (None, step.id)
+
+
+@dataclass(slots=True)
+class Retried:
+    """What a retry did: `items` that had ended run again, `steps` that were over are evaluated again."""
+
+    items: int = 0
+    steps: list[str] = field(default_factory=list)
+
+
+class NothingToRetry(Exception):
+    """Nothing that was named has failed."""
+
+    def __init__(self, again: Again) -> None:
+        what = f"of job {again.worker_id or again.step_id or again.manager_id}"
+        which = "that failure group" if again.pattern is not None else "that could run again"
+        told = f"there is nothing {what} in {which}" if again.pattern is not None else f"nothing {what} has failed"
+        super().__init__(f"{told}{' or was cancelled' if again.cancelled else ''}; it is left as it is")
+
+
+_run = select(manager_job).where(manager_job.c.id == bindparam("of_manager"))
+_steps = select(step_job).where(step_job.c.manager_id == bindparam("of_manager")).order_by(step_job.c.position)
+_failed = select(worker_job.c.id, worker_job.c.error).where(
+    worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.FAILED
+)
+_reopen_step = (
+    update(step_job)
+    .where(step_job.c.id == bindparam("of_step"), step_job.c.status.in_(tuple(FINAL)))
+    .values(
+        status=bindparam("to"),
+        reason=bindparam("why"),
+        ready=bindparam("is_ready"),
+        # Whoever was planning it when it was stopped is fenced off.
+        plan_attempt=step_job.c.plan_attempt + 1,
+        finished_at=None,
+    )
+)
+_reopen_run = (
+    update(manager_job)
+    .where(manager_job.c.id == bindparam("of_manager"), manager_job.c.status.in_(tuple(FINAL)))
+    # Its time begins anew, and with it the timeout. When it first began is when it was created.
+    .values(status=bindparam("to"), reason=bindparam("why"), started_at=bindparam("began"), finished_at=None)
+)
+
+
+def retry(transaction: Transaction, again: Again, reason: str, concurrency: int | None = None) -> Retried:
+    """Lets the failed work run again. `reason` says who wants it: "retried by a person". `concurrency`: how many runs
+    of its definition may be in progress at once, if that is limited. Raises NothingToRetry or AlreadyRunning."""
+    run = transaction.connection.execute(_run, {"of_manager": again.manager_id}).one_or_none()
+    if run is None or is_being_deleted(transaction.connection, again.manager_id):
+        raise NothingToRetry(again)
+    steps = transaction.connection.execute(_steps, {"of_manager": run.id}).all()
+    moved = {step.id: _move_chosen(transaction, step, again, reason) for step in steps if again.covers(step)}
+    reopened = _reopened(run, steps, again, {step_id for step_id, number in moved.items() if number})
+    if not reopened and not any(moved.values()):
+        raise NothingToRetry(again)
+    if run.status in FINAL and concurrency is not None:
+        refuse_one_too_many(transaction, run.definition, concurrency)
+    for step in steps:
+        number = moved.get(step.id, 0)
+        if step in reopened:
+            number += _move_stopped(transaction, run, step, reason)
+            _reopen(transaction, step)
+        if number or step in reopened:
+            _tell(transaction, step, number, again, reason)
+        moved[step.id] = number
+    _go_on(transaction, run, reopened)
+    return Retried(sum(moved.values()), [step.name for step in reopened])
+
+
+def _move_chosen(transaction: Transaction, step: Any, again: Again, reason: str) -> int:
+    """Makes the step's failed work items pending, as far as they are meant; returns how many."""
+    own = worker_job.c.step_id == step.id
+    moved = 0
+    if again.is_whole:
+        moved = _move(transaction, step.id, Status.FAILED, own, reason)
+        if moved:
+            forget_groups(transaction, step.id)
+    elif failures := _failures(transaction, step.id, again):
+        ids = [worker_id for worker_id, _ in failures]
+        for first in range(0, len(ids), IDS_AT_A_TIME):
+            some = own & worker_job.c.id.in_(ids[first : first + IDS_AT_A_TIME])
+            moved += _move(transaction, step.id, Status.FAILED, some, reason)
+        ungroup(transaction, step.id, failures)
+    if again.cancelled and again.pattern is None:
+        meant = own if again.is_whole else own & (worker_job.c.id == again.worker_id)
+        moved += _move(transaction, step.id, Status.CANCELLED, meant, reason)
+    return moved
+
+
+def _failures(transaction: Transaction, step_id: int, again: Again) -> list[tuple[int, str]]:
+    """The failed work items that are meant, with their errors."""
+    query = _failed if again.worker_id is None else _failed.where(worker_job.c.id == again.worker_id)
+    rows = transaction.connection.execute(query, {"of_step": step_id})
+    failures = [(row.id, row.error or "") for row in rows]
+    if again.pattern is None:
+        return failures
+    if again.pattern == OTHER:
+        known = patterns_of(transaction, step_id)
+        return [each for each in failures if pattern_of(each[1]) not in known]
+    return [each for each in failures if pattern_of(each[1]) == again.pattern]
+
+
+def _move_stopped(transaction: Transaction, run: Any, step: Any, reason: str) -> int:
+    """Makes those work items pending that were cancelled because the step, or its run, failed."""
+    if step.status is not Status.FAILED and not _stopped_by_failure(run, step):
+        return 0
+    stopped = (worker_job.c.step_id == step.id) & (worker_job.c.reason == f"cancelled: {step.reason}")
+    return _move(transaction, step.id, Status.CANCELLED, stopped, reason)
+
+
+def _move(transaction: Transaction, step_id: int, source: Status, meant: ColumnElement[bool], reason: str) -> int:
+    """Work items of one status become pending again; what they did is kept as an attempt."""
+    of_source = meant & (worker_job.c.status == source)
+    transaction.connection.execute(_keep_attempts(of_source, source))
+    again = (
+        update(worker_job)
+        .where(of_source)
+        .values(
+            status=Status.PENDING,
+            reason=reason,
+            due_at=0.0,
+            error=None,
+            traceback=None,
+            claimed_by=None,
+            started_at=None,
+            finished_at=None,
+        )
+    )
+    moved: int = transaction.connection.execute(again).rowcount
+    count(transaction, step_id, {source: -moved, Status.PENDING: moved})
+    return moved
+
+
+def _keep_attempts(of_source: ColumnElement[bool], source: Status) -> Any:
+    """Copies the last attempts of work items, unless they never began, or are kept already since they were followed by
+    a wait for another. One that was cancelled has no error."""
+    kept = select(attempt.c.number).where(
+        attempt.c.worker_id == worker_job.c.id, attempt.c.number == worker_job.c.attempt
+    )
+    failed = source is Status.FAILED
+    last = select(
+        worker_job.c.id,
+        worker_job.c.attempt,
+        worker_job.c.error if failed else literal(""),
+        worker_job.c.traceback if failed else null(),
+        worker_job.c.claimed_by,
+        worker_job.c.started_at,
+        worker_job.c.finished_at,
+    ).where(of_source, worker_job.c.started_at.is_not(None), ~kept.exists())
+    columns = ["worker_id", "number", "error", "traceback", "claimed_by", "started_at", "finished_at"]
+    return insert(attempt).from_select(columns, last)
+
+
+def _reopened(run: Any, steps: Sequence[Any], again: Again, moved: set[int]) -> list[Any]:
+    """The steps that were over and are not any more, in their order."""
+    sure = [step for step in steps if step.status in FINAL and (step.id in moved or _is_meant(run, step, again))]
+    if not sure and not moved:
+        return []
+    maybe = [
+        step for step in steps if step not in sure and (step.status is Status.SKIPPED or _stopped_by_failure(run, step))
+    ]
+    going_on = [step for step in (*sure, *maybe) if step.started_at is not None]
+    states = {step.name: _state(step) for step in steps}
+    states |= {step.name: _state(step, Status.RUNNING) for step in going_on}
+    states |= {step.name: _state(step, Status.PENDING) for step in (*sure, *maybe) if step not in going_on}
+    starting = starts_after_all(states)
+    return [step for step in steps if step in going_on or (step.status in FINAL and step.name in starting)]
+
+
+def _is_meant(run: Any, step: Any, again: Again) -> bool:
+    """Whether the step itself is to be taken up again, whatever its work items."""
+    if not again.is_whole or not again.covers(step):
+        return False
+    unplanned = step.status is Status.FAILED and not step.planned
+    return unplanned or _stopped_by_failure(run, step) or (again.cancelled and step.status is Status.CANCELLED)
+
+
+def _stopped_by_failure(run: Any, step: Any) -> bool:
+    """Whether the step was cancelled because its run failed: then it says the same as the run."""
+    return step.status is Status.CANCELLED and run.status is Status.FAILED and step.reason == run.reason
+
+
+def _state(step: Any, status: Status | None = None) -> StepState:
+    return StepState(step.name, status or step.status, step.depends, step.on_error, step.always_run)
+
+
+def _reopen(transaction: Transaction, step: Any) -> None:
+    """A step that had begun goes on, and is planned again if its planning had not come to its end."""
+    began = step.started_at is not None
+    to, plans = (Status.RUNNING, not step.planned) if began else (Status.PENDING, False)
+    why = "planning work items" if plans else ""
+    transaction.connection.execute(_reopen_step, {"of_step": step.id, "to": to, "why": why, "is_ready": plans})
+    transaction.changes.append(StepChanged(step.manager_id, step.id, step.name, to))
+    if plans:
+        transaction.changes.append(StepReleased(step.id))
+
+
+def _tell(transaction: Transaction, step: Any, number: int, again: Again, reason: str) -> None:
+    """Says in the step's log who wanted what; and lets whoever works know that there is work."""
+    items = f"{number:,} work item{'' if number == 1 else 's'} run{'s' if number == 1 else ''} again"
+    said = items if number else "the step is evaluated again"
+    log_line(transaction, step.id, "info", f"{reason}: {said}", again.worker_id if step.id == again.step_id else None)
+    if number:
+        transaction.changes += [
+            StepChanged(step.manager_id, step.id, step.name, Status.RUNNING),
+            WorkAdded(step.id, 0.0),
+        ]
+
+
+def _go_on(transaction: Transaction, run: Any, reopened: Sequence[Any]) -> None:
+    """The run goes on, and the rules say what follows from that."""
+    if run.status not in ACTIVE:
+        began = run.started_at is not None
+        to, why = (Status.RUNNING, "") if began else (Status.PENDING, "waiting for a free slot")
+        parameters = {"of_manager": run.id, "to": to, "why": why, "began": transaction.now if began else None}
+        transaction.connection.execute(_reopen_run, parameters)
+        transaction.changes.append(RunChanged(run.id, to))
+    for step in reopened:
+        if step.started_at is not None:
+            roll_up(transaction, step.id)
+    advance(transaction, run.id)

@@ -1,0 +1,112 @@
+"""Retries and deletions through the API, of a run that has already happened: see `histories`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar.testing import TestClient
+
+from app.main import create_app
+from app.queue import audit
+from app.queue.database import Database
+from app.settings import Settings
+from tests.web.histories import BOOM, write_history
+
+FINISHED, CANCELLED = 1, 12
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[TestClient[Any]]:
+    """Nobody works here: what is retried stays pending."""
+    write_history(tmp_path)
+    with TestClient(create_app(Settings(data=tmp_path, slots=0)), base_url="http://127.0.0.1") as client:
+        yield client
+    assert audit.check(Database.in_directory(tmp_path)) == []
+
+
+def jobs(api: TestClient[Any], **query: object) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.get("/api/jobs", params={"limit": 100, **query}).json()["jobs"]
+    return found
+
+
+def refused(answer: Any, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    error: dict[str, Any] = answer.json()
+    return error
+
+
+def test_everything_of_a_run_that_failed_is_retried_once(api: TestClient[Any]) -> None:
+    answer = api.post(f"/api/jobs/{FINISHED}/retries")
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["items"], answer.json()["steps"]) == (3, ["import"])
+    assert "3 work items of job 1" in answer.json()["detail"]
+    run = api.get(f"/api/jobs/{FINISHED}").json()
+    assert (run["status"], run["counts"]["pending"], run["counts"]["completed"]) == ("running", 3, 5)
+    error = refused(api.post(f"/api/jobs/{FINISHED}/retries"), 409)
+    assert (error["error"], error["url"]) == ("conflict", "/jobs/1")
+    assert error["detail"] == "nothing of job 1 has failed; it is left as it is"
+
+
+@pytest.mark.parametrize(("name", "number"), [("b", 1), ("import", 3)])
+def test_a_work_item_and_a_step_are_retried_alone(api: TestClient[Any], name: str, number: int) -> None:
+    job_id = next(job["id"] for job in jobs(api, manager_id=FINISHED, step="import") if job["name"] == name)
+    assert api.post(f"/api/jobs/{job_id}/retries").json()["items"] == number
+    pending = [job["reason"] for job in jobs(api, manager_id=FINISHED, status="pending", kind="worker")]
+    assert pending == ["retried through the API"] * number
+
+
+def test_one_failure_group_is_retried(api: TestClient[Any]) -> None:
+    groups = api.get(f"/api/jobs/{FINISHED}/tree").json()["failures"]
+    pattern = next(group["pattern"] for group in groups if group["message"] == BOOM)
+    answer = api.post(f"/api/jobs/{FINISHED}/retries", params={"pattern": pattern})
+    assert answer.json()["items"] == 2
+    assert [job["error"] for job in jobs(api, manager_id=FINISHED, status="failed", kind="worker")] == ["other"]
+    error = refused(api.post(f"/api/jobs/{FINISHED}/retries", params={"pattern": "nobody said that"}), 409)
+    assert "failure group" in error["detail"]
+
+
+def test_what_was_cancelled_is_retried_if_asked_for(api: TestClient[Any]) -> None:
+    refused(api.post(f"/api/jobs/{CANCELLED}/retries"), 409)
+    answer = api.post(f"/api/jobs/{CANCELLED}/retries?cancelled=true")
+    assert (answer.status_code, answer.json()["steps"]) == (202, ["import", "classify"])
+
+
+def test_a_run_is_deleted_with_everything_it_owns(api: TestClient[Any]) -> None:
+    gone = [job["id"] for job in jobs(api, manager_id=FINISHED)]
+    answer = api.delete(f"/api/jobs/{FINISHED}")
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["detail"] == "job 1 is deleted, with 8 work items and their logs"
+    for job_id in gone:
+        assert refused(api.get(f"/api/jobs/{job_id}"), 404)["error"] == "no_such_job"
+    refused(api.delete(f"/api/jobs/{FINISHED}"), 404)
+    refused(api.post(f"/api/jobs/{FINISHED}/retries"), 404)
+    assert api.get("/api/jobs/stats").json()["total"] == len(jobs(api)) == 3
+    page = api.get(f"/jobs/{FINISHED}", headers={"accept": "text/html"})
+    assert page.status_code == 404
+    assert "here is no job 1; it may have been deleted" in page.text
+
+
+def test_a_running_run_is_not_deleted_and_the_way_out_is_named(api: TestClient[Any]) -> None:
+    api.post(f"/api/jobs/{FINISHED}/retries")
+    error = refused(api.delete(f"/api/jobs/{FINISHED}"), 409)
+    assert error["detail"] == "job 1 is running; cancel it first, then delete it"
+    api.post(f"/api/jobs/{FINISHED}/cancellation")
+    assert api.delete(f"/api/jobs/{FINISHED}").status_code == 202
+
+
+@pytest.mark.parametrize("kind", ["step", "worker"])
+def test_only_a_whole_run_is_deleted(api: TestClient[Any], kind: str) -> None:
+    job_id = jobs(api, manager_id=FINISHED, kind=kind)[0]["id"]
+    error = refused(api.delete(f"/api/jobs/{job_id}"), 409)
+    assert "only a whole run can be deleted" in error["detail"]
+    assert error["url"] == "/jobs/1"
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/api/jobs/1/retries"), ("DELETE", "/api/jobs/1")])
+def test_a_page_of_another_site_changes_nothing(api: TestClient[Any], method: str, path: str) -> None:
+    for header in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):
+        refused(api.request(method, path, headers=header), 403)
+    assert api.get("/api/jobs/1").json()["status"] == "completed"
