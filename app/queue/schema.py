@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from app.queue.database import Database, DatabaseTrouble
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in `migrations/versions`."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

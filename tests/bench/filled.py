@@ -1,5 +1,5 @@
-"""A database as it is after much work: as many work items and log lines as asked for, filled in without the queue's help,
-and sound by the audit."""
+"""A database as it is after much work: as many work items and log lines as asked for, filled in without the queue's
+help, and sound by the audit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.queue.status import FINAL, Status
 from app.queue.tables import metadata
 from tests.web.stage import NOON
 
-RUNS = 200
+RUNS = 100
 LARGE = 0.4
 """The part of all work items that the newest run has, and also the one before it; the others share the rest."""
 STEPS = (("import_files", 0.8), ("classify", 0.2))
@@ -100,7 +100,7 @@ class _Filling:
     def _run(self, number: int) -> None:
         is_open = number == RUNS - 1
         manager_id = self._new_ids(1)[0]
-        size = int(self._items * (LARGE if number >= RUNS - 2 else (1 - 2 * LARGE) / (RUNS - 2)))
+        size = self._items * (LARGE if number >= RUNS - 2 else (1 - 2 * LARGE) / (RUNS - 2))
         self._insert(
             "manager_job",
             [
@@ -115,7 +115,7 @@ class _Filling:
         self._insert("run_tag", [(f"tag_{number % 5}", manager_id)])
         for position, (name, part) in enumerate(STEPS, start=1):
             step_id = self._new_ids(1)[0]
-            step = _Step(step_id, manager_id, name, position, self._new_ids(int(size * part)), is_open)
+            step = _Step(step_id, manager_id, name, position, self._new_ids(max(int(size * part), 1)), is_open)
             self._step(step)
             if position == 1 and is_open:
                 self._filled.running, self._filled.step = manager_id, step.id
@@ -128,7 +128,8 @@ class _Filling:
             "step_job",
             [
                 (
-                    *(step.id, step.manager_id, step.position, step.name, "trial_type", "", "[]", "fail", 0, "{}", None),
+                    *(step.id, step.manager_id, step.position, step.name, "trial_type"),
+                    *("", "[]", "fail", 0, "{}", None),
                     *(("running", "") if step.is_open else ("completed", "some of its work items failed")),
                     *(0, 1, 1, 0, 0, NOON, NOON, None if step.is_open else NOON + 9_000),
                 )
@@ -151,13 +152,15 @@ class _Filling:
         statuses = OPEN_STATUSES if step.is_open else FINAL_STATUSES
         for place, worker_id in enumerate(step.items):
             status = statuses[place * 7919 % 100]
-            started = None if status is Status.PENDING else NOON + place % 3600
-            ended = NOON + place % 3600 + (place * 31 % 997) / 100 if status in FINAL else None
-            error = None
+            began = NOON + place * 3600 // len(step.items)
+            started = None if status is Status.PENDING else began
+            ended = began + (place * 31 % 997) / 100 if status in FINAL else None
+            error = pattern = None
             if status is Status.FAILED:
                 kind = place * 31 % 1009 % len(ERRORS)
                 error = ERRORS[kind].format(place)
-                group = step.groups.setdefault(patterns[kind], [0, worker_id, worker_id, ended])
+                pattern = patterns[kind]
+                group = step.groups.setdefault(pattern, [0, worker_id, worker_id, ended])
                 group[0] += 1
                 group[2:] = [worker_id, ended]
             step.statuses[status] += 1
@@ -167,7 +170,7 @@ class _Filling:
                 *(worker_id, step.manager_id, step.id, f"src/module_{place % 977}/file_{place}.py", status, ""),
                 *(0 if status is Status.PENDING else 1, 0.0, json.dumps({"path": f"file_{place}.py"})),
                 *('{"lines":120}' if status is Status.COMPLETED else None, error, error and f"Traceback\n  {error}"),
-                *(None if status is Status.PENDING else "host:1", NOON, started, ended),
+                *(pattern, None if status is Status.PENDING else "host:1", NOON, started, ended),
             )
 
     def _log_rows(self, step: _Step) -> Iterator[tuple[Any, ...]]:
