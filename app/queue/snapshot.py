@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.engine import Connection
 
-from app.queue import failure_reading, minute_reading, run_reading
+from app.queue import document_lists, failure_reading, minute_reading, run_reading
 from app.queue.database import Database
+from app.queue.document_lists import DocumentFilter
 from app.queue.job_lists import JobFilter, JobLists
 from app.queue.kept_runs import KeptRuns
 from app.queue.log_reading import LogFilter, LogReading
@@ -21,6 +22,7 @@ from app.queue.models import Kind
 from app.queue.places import LARGEST
 from app.queue.records import (
     Counts,
+    DocumentPage,
     FailureGroup,
     ItemRecord,
     JobPage,
@@ -36,7 +38,7 @@ from app.queue.records import (
 from app.queue.run_reading import RunFilter
 from app.queue.tables import manager_job, sequence, step_counter, step_job
 
-__all__ = ["JobFilter", "LogFilter", "RunFilter", "Snapshot", "UnknownJob"]
+__all__ = ["DocumentFilter", "JobFilter", "LogFilter", "RunFilter", "Snapshot", "UnknownJob"]
 
 _revision = select(sequence.c.value).where(sequence.c.name == bindparam("name", "revision"))
 _managers = select(manager_job.c.status, func.count()).group_by(manager_job.c.status)
@@ -134,6 +136,10 @@ class Snapshot:
     def jobs(self, matching: JobFilter, limit: int, cursor: str | None = None) -> JobPage:
         """Jobs of any kind: runs and steps newest first, then work items by step, those that need attention first."""
         return self._lists.page(matching, limit, cursor)
+
+    def documents(self, matching: DocumentFilter, limit: int, cursor: str | None = None) -> DocumentPage:
+        """Documents, the newest first."""
+        return document_lists.page(self._connection, matching, limit, cursor)
 
     def log_lines(self, step_id: int, first: int, last: int) -> tuple[LogLine, ...]:
         """The lines first..last of a step's log, both included."""

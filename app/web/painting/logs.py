@@ -57,7 +57,14 @@ def paint_panel(
     ]
     lines = painter.list("log_lines.html", dom.job(step.id, "lines"), chunks, total=step.log_count)
     shown = step.log_count - first_chunk * size.lines
-    head = painter.piece("log_head.html", dom.job(step.id, "log-head"), step=step, shown=shown)
+    head = painter.piece(
+        "log_head.html",
+        dom.job(step.id, "log-head"),
+        step=step,
+        shown=shown,
+        scope=f"step:{step.id}",
+        url=f"{dom.step_url(step.manager_id, step.name)}#{dom.job(step.id, 'lines')}",
+    )
     children = {"head": head, "lines": lines}
     return painter.piece("log_panel.html", dom.job(step.id, "log"), children, step=step, is_open=is_open)
 
