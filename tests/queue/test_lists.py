@@ -105,11 +105,11 @@ async def test_documents_are_listed_by_who_made_them(queue: Queue) -> None:
     await save(queue, first, other.id, "b", "e", "d")
     assert listed(queue) == ["e", "d", "c", "b", "a"]
     assert listed(queue, manager_id=1) == listed(queue, step_id=first) == ["e", "c", "b", "a"]
-    assert listed(queue, manager_id=2) == ["d"]
+    assert listed(queue, manager_id=3) == ["d"]
     assert listed(queue, worker_id=one.id) == listed(queue, manager_id=1, worker_id=one.id) == ["c", "b", "a"]
     assert listed(queue, changed_by=other.id) == ["d", "b"]
     assert listed(queue, step_id=99) == []
-    assert [queue.run(run).document_count for run in (1, 2)] == [4, 1]
+    assert [queue.run(run).document_count for run in (1, 3)] == [4, 1]
     assert queue.read(lambda snapshot: snapshot.job(one.id)).document_count == 3
 
 

@@ -20,21 +20,25 @@ from litestar import Litestar
 
 from app.main import create_app
 from app.queue import audit
+from app.queue.documents import Document
 from app.queue.models import Level
 from app.queue.run_plan import FailureAction, OnError, RunPlan, StepPlan, Tolerance
+from app.queue.snapshot import DocumentFilter, JobFilter
 from app.queue.store.cancel import cancel
 from app.queue.store.claim import ClaimedItem, claim, rescue
+from app.queue.store.documents import Saving, delete_documents, save_documents
 from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
 from app.queue.store.start import start
 from app.settings import Settings
 from app.web.access import Access
+from app.web.documents_view import DocumentsView
 from app.web.logs.query import LogQuery
 from app.web.queue_view import QueueView
 from app.web.run_view import RunView
 from app.web.screens import View
-from app.web.views import RunLogView, StepView
+from app.web.views import JobsView, RunLogView, StepView
 from tests.web.browser_model import Dom, counts, parsed
 
 KINDS = {"all": None, "manager": "manager", "step": "step", "worker": "worker"}
@@ -49,11 +53,14 @@ VIEWS = (
     StepView(1, "first", LogQuery(text="line 2")),
     StepView(1, "first", LogQuery(after="20", wrap=False)),
     StepView(1, "first", LogQuery(text="1", line="5")),
+    JobsView(JobFilter(failure="boom")),
+    DocumentsView(DocumentFilter()),
+    DocumentsView(DocumentFilter(manager_id=1)),
 )
 COMMON = ["plan", "claim", "finish", "log"]
 MOVES = st.lists(
     st.tuples(
-        st.sampled_from(["start", *COMMON, *COMMON, "fail", "flood", "cancel", "rescue"]),
+        st.sampled_from(["start", *COMMON, *COMMON, "fail", "save", "remove", "flood", "cancel", "rescue"]),
         st.integers(0, 99),
     ),
     min_size=5,
@@ -147,6 +154,15 @@ class History:
             said = [(LEVELS[n % 4], f"{'::group::' if n % 11 == 3 else ''}line {n}") for n in range(number % 30 + 1)]
             await self._write(log, [Line(step_id, None, 1.0, level, message) for level, message in said])
 
+    async def _save(self, number: int) -> None:
+        if self._claimed:
+            item = self._claimed[number % len(self._claimed)]
+            documents = [Document(f"file:/{n % 40}", f"by {item.id}", "", "trial") for n in range(number, number + 15)]
+            await self._write(save_documents, item.step_id, [Saving(document, item.id) for document in documents])
+
+    async def _remove(self, number: int) -> None:
+        await self._write(delete_documents, [f"file:/{n % 40}" for n in range(number, number + 10)])
+
     async def _flood(self, number: int) -> None:
         for _ in range(number % 30 + 1):
             await self._log(29 - number % 3)
@@ -182,6 +198,7 @@ async def _play(folder: Path, moves: list[tuple[str, int]]) -> None:
         await watchers[0].catch_up(access.monitor.revision)
         await watchers[0].is_like_a_fresh_page()
         await access.writer(log, [Line(2, None, 1.0, "info", "the end")])
+        await access.writer(save_documents, 2, [Saving(Document("the end", "the end", "", "trial"))])
         for watcher in watchers:
             await watcher.catch_up(access.monitor.revision)
             await watcher.is_like_a_fresh_page()
@@ -200,6 +217,7 @@ async def _compare(client: httpx.AsyncClient, access: Access) -> None:
             assert (await client.get(f"/api/jobs?limit=1&{query}")).json()["total"] == number
     _rows_add_up(page, shown)
     await _runs_agree(client, shown)
+    await _documents_agree(client, shown)
     assert audit.check(access.database) == []
 
 
@@ -230,6 +248,17 @@ async def _runs_agree(client: httpx.AsyncClient, shown: dict[tuple[str, str, str
         assert sum(step["child_count"] for step in tree["steps"]) == sum(
             number for status, number in job["counts"].items() if status != "total"
         )
+
+
+async def _documents_agree(client: httpx.AsyncClient, shown: dict[tuple[str, str, str], int]) -> None:
+    scopes = {scope for scope, *_ in shown if scope.startswith(("manager:", "step:"))}
+    for scope in scopes:
+        kind, _, job_id = scope.partition(":")
+        number = (await client.get(f"/api/jobs/{job_id}")).json()["document_count"]
+        assert shown.get((scope, "document", "all"), 0) == number
+        listed = Dom((await client.get(f"/documents?{kind}_id={job_id}")).text).find("documents")
+        assert listed is not None
+        assert (int(listed.attrib["data-total"]), len(listed)) == (number, min(number, 50))
 
 
 @pytest.fixture(autouse=True)
