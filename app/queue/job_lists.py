@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, literal, select, text
+from sqlalchemy import ColumnElement, Select, func, literal, select
 from sqlalchemy.engine import Connection
 
 from app.queue import run_reading
 from app.queue.document_reading import made_by, saved_by
-from app.queue.models import HAS_FAILED, Kind
+from app.queue.models import Kind
 from app.queue.places import BadCursor, place_number
 from app.queue.records import AttemptRecord, ItemRecord, JobPage, JobRecord, RunRecord, StepRecord
 from app.queue.run_reading import RunFilter, run_conditions
@@ -346,7 +346,7 @@ def _in_group(matching: JobFilter) -> list[ColumnElement[bool]]:
     """Of a work item: that it failed, and with whom."""
     if matching.failure is None:
         return []
-    return [worker_job.c.failure_pattern == matching.failure, text(HAS_FAILED)]  # type: ignore[list-item]
+    return [worker_job.c.failure_pattern == matching.failure, worker_job.c.status == Status.FAILED]
 
 
 def _manager_conditions(matching: JobFilter) -> list[ColumnElement[bool]]:

@@ -17,7 +17,7 @@ def upgrade() -> None:
     op.create_index("worker_job_by_step", "worker_job", ["step_id", "status", "id", "name"])
     op.add_column("worker_job", sa.Column("failure_pattern", sa.String(), nullable=True))
     _name_failures(op.get_bind())
-    has_failed = sa.text("status = 'failed'")
+    has_failed = sa.text("failure_pattern IS NOT NULL")
     op.create_index(
         "worker_job_by_failure",
         "worker_job",
