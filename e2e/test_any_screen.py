@@ -13,6 +13,7 @@ from tests.web.theatre import Theatre
 LONG = "a/rather/long/path/" * 12 + "averylongnamewithoutanyplacetobreakit" * 4
 PATHS = ["/queue", "/jobs/1", "/jobs/1/steps/one", "/jobs", "/jobs/4", "/nowhere"]
 PATHS += ["/jobs/1/log", "/jobs/1/steps/one?q=path&line=2#L2", "/jobs/1/steps/one?level=warn&wrap=off"]
+PATHS += ["/documents", "/documents?step_id=2", "/jobs?kind=worker&failure=0"]
 
 
 @pytest.fixture
@@ -23,6 +24,7 @@ def theatre_with_long_names(theatre: Theatre) -> Theatre:
     theatre.play("log", step_id=step_id, messages=[LONG, "warned"], level="warn")
     coloured = [f"\x1b[{face}mface {face}\x1b[0m" for face in (1, 2, 31, 33, 36, 92, 97, 44, "38;5;17", "38;5;230")]
     theatre.play("log", step_id=step_id, messages=["::group::Install", *coloured, "::endgroup::"])
+    theatre.play("save", step_id=step_id, worker_id=4, addresses=[LONG, "file:/short"])
     theatre.play("fail", step_id=step_id, error=LONG)
     return theatre
 

@@ -68,6 +68,9 @@ def test_the_title_of_the_tab_tells_the_state(visitor: Visitor, theatre: Theatre
         "/jobs",
         "/jobs?kind=worker&status=completed",
         "/jobs/4",
+        "/jobs?kind=worker&failure=boom",
+        "/documents",
+        "/documents?manager_id=1",
     ],
 )
 def test_the_page_that_was_watched_is_the_page_loaded_anew(visitor: Visitor, theatre: Theatre, path: str) -> None:
@@ -84,12 +87,15 @@ def test_the_page_that_was_watched_is_the_page_loaded_anew(visitor: Visitor, the
             theatre.play("log", step_id=step, messages=lines)
             theatre.play("complete", step_id=step, most=random.randint(0, 6))
             theatre.play("fail", step_id=step, most=random.randint(0, 2))
+            addresses = [f"file:/{random.randint(1, 99)}" for _ in range(random.randint(0, 20))]
+            theatre.play("save", step_id=step, worker_id=4, addresses=addresses)
         if burst % 4 == 1:
             theatre.play("start", steps=["one"], name=f"Run {burst}")
             steps += theatre.play("plan", items=["x", "y"])
         if burst == 9:
             theatre.play("cancel", manager_id=1)
-    theatre.play("log", step_id=step_id, messages=["the end"], worker_id=4)  # concerns every one of these pages
+    theatre.play("log", step_id=step_id, messages=["the end"], worker_id=4)
+    theatre.play("save", step_id=step_id, worker_id=4, addresses=["the end"])  # concerns every one of these pages
     visitor.caught_up()
     watched = visitor.dom
     assert visitor.navigations == 1

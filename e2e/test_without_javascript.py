@@ -44,3 +44,18 @@ def test_a_number_leads_to_its_list(without_javascript: Page, theatre: Theatre, 
     number.click()
     expect(page.locator("#jobs")).to_have_attribute("data-total", str(value))
     expect(page.locator("#jobs > li")).to_have_count(int(str(value)))
+
+
+def test_the_number_of_documents_leads_to_them_and_on_to_who_made_them(
+    without_javascript: Page, theatre: Theatre
+) -> None:
+    theatre.play("start", steps=["one"])
+    (step_id,) = theatre.play("plan", items=["a"])
+    (worker_id,) = theatre.play("claim", step_id=step_id)
+    theatre.play("save", step_id=step_id, worker_id=worker_id, addresses=["file:/x", "file:/y"])
+    page = without_javascript
+    page.goto(f"{theatre.url}/queue")
+    page.locator("#job-1-head .documents").click()
+    expect(page.locator("#documents > li")).to_have_count(2)
+    page.locator("#documents").get_by_role("link", name="a", exact=True).first.click()
+    expect(page.locator(".item-documents h2")).to_have_text("Documents 2 made")

@@ -129,6 +129,21 @@ def _failure_groups(connection: Connection) -> Iterator[str]:
             yield f"step {step_id}: its groups hold {of_step[step_id]} failures, there are {number}"
 
 
+def _failure_lists(connection: Connection) -> Iterator[str]:
+    """Each group counts the failures that are noted to be in it."""
+    noted = (
+        select(worker_job.c.step_id, worker_job.c.failure_pattern, func.count())
+        .where(worker_job.c.status == Status.FAILED)
+        .group_by(worker_job.c.step_id, worker_job.c.failure_pattern)
+    )
+    there = {(step_id, pattern): number for step_id, pattern, number in connection.execute(noted)}
+    kept = {(row.step_id, row.pattern): row.number for row in connection.execute(select(failure_group))}
+    for step_id, pattern in there.keys() | kept.keys():
+        number, said = there.get((step_id, pattern), 0), kept.get((step_id, pattern), 0)
+        if number != said:
+            yield f"step {step_id}: {said} failures are counted as {pattern!r}, {number} are noted to be in that group"
+
+
 def _minutes(connection: Connection) -> Iterator[str]:
     """No minute has fewer endings than work items that ended in it (some may have been removed since)."""
     kept = {(row.minute, row.status): row.number for row in connection.execute(select(minute_counter))}
@@ -163,13 +178,12 @@ def _parents(connection: Connection) -> Iterator[str]:
 
 
 def _documents(connection: Connection) -> Iterator[str]:
-    """No step is credited with fewer documents than still carry its name (some may have been removed since)."""
+    """Each step is credited with the documents that carry its name."""
     made = select(document.c.created_by_step, func.count()).group_by(document.c.created_by_step)
-    credits = connection.execute(select(step_job.c.id, step_job.c.document_count))
-    credited = {row.id: row.document_count for row in credits}
-    for step_id, number in connection.execute(made):
-        if step_id in credited and number > credited[step_id]:
-            yield f"step {step_id}: it says {credited[step_id]} documents, there are {number}"
+    there = {row[0]: row[1] for row in connection.execute(made)}
+    for row in connection.execute(select(step_job.c.id, step_job.c.document_count)):
+        if (number := there.get(row.id, 0)) != row.document_count:
+            yield f"step {row.id}: it says {row.document_count} documents, there are {number}"
 
 
 def _times(connection: Connection) -> Iterator[str]:
@@ -245,6 +259,7 @@ _EXAMINATIONS: tuple[Callable[[Connection], Iterator[str]], ...] = (
     _logs,
     _log_levels,
     _failure_groups,
+    _failure_lists,
     _minutes,
     _parents,
     _documents,

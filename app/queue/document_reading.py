@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -33,7 +33,15 @@ _saved = (
     .order_by(document.c.id)
     .limit(MOST_SAVED)
 )
-_number_saved = select(func.count()).select_from(document).where(_by_worker)
+_number_saved = select(
+    func.count().filter(document.c.created_by_worker == bindparam("of_worker")).label("made"),
+    func.count().label("saved"),
+).where(_by_worker)
+_number_made = (
+    select(document.c.created_by_worker, func.count())
+    .where(document.c.created_by_worker.in_(bindparam("workers", expanding=True)))
+    .group_by(document.c.created_by_worker)
+)
 
 
 def read_documents(
@@ -67,12 +75,19 @@ def read_document(database_address: str, address: str) -> StoredDocument | None:
     return _stored(row) if row else None
 
 
-def saved_by(connection: Connection, worker_id: int) -> tuple[tuple[SavedDocument, ...], int]:
-    """The first documents that a work item created, or was the last to change, and how many those are in all."""
+def saved_by(connection: Connection, worker_id: int) -> tuple[tuple[SavedDocument, ...], int, int]:
+    """The first documents that a work item created, or was the last to change; how many it created, and how many others
+    it was the last to change."""
     of_worker = {"of_worker": worker_id}
     rows = connection.execute(_saved, of_worker)
     saved = tuple(SavedDocument(row.id, row.title, row.address, row.source_type, bool(row.created)) for row in rows)
-    return saved, connection.execute(_number_saved, of_worker).scalar_one()
+    number = connection.execute(_number_saved, of_worker).one()
+    return saved, number.made, number.saved - number.made
+
+
+def made_by(connection: Connection, worker_ids: Sequence[int]) -> dict[int, int]:
+    """How many documents work items created; those that created none are left out."""
+    return {row[0]: row[1] for row in connection.execute(_number_made, {"workers": list(worker_ids)})}
 
 
 @lru_cache(maxsize=4)

@@ -28,7 +28,15 @@ def failure_groups(connection: Connection, manager_id: int, most: int) -> tuple[
     rows = connection.execute(_groups, {"of_manager": manager_id, "most": most}).all()
     examples = _by_id(connection, {each for row in rows for each in (row.first_id, row.last_id)})
     return tuple(
-        FailureGroup(row.step_id, row.step_name, row.pattern, row.number, examples[row.first_id], examples[row.last_id])
+        FailureGroup(
+            manager_id=manager_id,
+            step_id=row.step_id,
+            step_name=row.step_name,
+            pattern=row.pattern,
+            count=row.number,
+            first=examples[row.first_id],
+            last=examples[row.last_id],
+        )
         for row in rows
     )
 

@@ -2,26 +2,33 @@
 
 A list is a row of segments: the runs, the steps, then for each step its work items of one status after the other. How
 long each segment is comes from the counters, so that the total is known without reading the list; within a segment a
-page goes on from the last id. A cursor names the segment and the id.
+page goes on from the last id. A cursor names the segment and the id. Only a search for text has to look at the names of
+all work items, which an index holds together with their statuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, literal, select
 from sqlalchemy.engine import Connection
 
 from app.queue import run_reading
-from app.queue.document_reading import saved_by
+from app.queue.document_reading import made_by, saved_by
 from app.queue.models import Kind
 from app.queue.places import BadCursor, place_number
 from app.queue.records import AttemptRecord, ItemRecord, JobPage, JobRecord, RunRecord, StepRecord
 from app.queue.run_reading import RunFilter, run_conditions
 from app.queue.status import Status
-from app.queue.tables import attempt, manager_job, step_counter, step_job, worker_job
+from app.queue.tables import attempt, failure_group, manager_job, step_counter, step_job, worker_job
+from app.queue.text_search import contains
+
+_OTHERS = ((Kind.MANAGER, manager_job), (Kind.STEP, step_job))
+"""Those that are so few that they are counted when they are asked for."""
 
 ATTENTION_FIRST = (Status.FAILED, Status.RUNNING, Status.PENDING, Status.CANCELLED, Status.COMPLETED)
 
@@ -45,6 +52,8 @@ class JobFilter:
     """Their run was created before."""
     without: frozenset[int] = frozenset()
     """Runs that are being deleted."""
+    failure: str | None = None
+    """They are work items that failed, in the failure group of that pattern."""
 
     @property
     def of_runs(self) -> RunFilter:
@@ -69,6 +78,14 @@ class _Segment(NamedTuple):
         return f"{self.kind}.{self.step_id}.{self.status or ''}.{last_id}"
 
 
+class _Size(NamedTuple):
+    """How many work items of a step have a status, among those that match."""
+
+    step_id: int
+    status: Status
+    number: int
+
+
 class JobLists:
     """Reads lists of jobs through one connection."""
 
@@ -83,19 +100,20 @@ class JobLists:
 
     def page(self, matching: JobFilter, limit: int, cursor: str | None) -> JobPage:
         start, last_id = _parse(cursor)
-        segments = list(self._segments(matching))
-        remaining = [segment for segment in segments if start is None or segment.place >= start.place]
+        total, sizes = self._sizes(matching, start)
         found: list[tuple[_Segment, int]] = []
-        for segment in remaining:
-            after = last_id if segment == start else None
-            ids = self._ids(segment, matching, limit + 1 - len(found), after)
-            found += [(segment, job_id) for job_id in ids]
-            if len(found) > limit:
-                break
+        with closing(_segments(matching, sizes)) as segments:
+            for segment in segments:
+                if start is None or segment.place >= start.place:
+                    after = last_id if segment == start else None
+                    ids = self._ids(segment, matching, limit + 1 - len(found), after)
+                    found += [(segment, job_id) for job_id in ids]
+                if len(found) > limit:
+                    break
         more = len(found) > limit
         found = found[:limit]
         following = found[-1][0].cursor(found[-1][1]) if more else None
-        return JobPage(self._total(matching, segments), tuple(self._records(found)), following)
+        return JobPage(total, tuple(self._records(found)), following)
 
     def jobs_by_id(self, kind: Kind, ids: Sequence[int]) -> list[JobRecord]:
         """The jobs of that kind and those ids, in the order of `ids`."""
@@ -147,61 +165,76 @@ class JobLists:
                     row.finished_at,
                 ),
             )
-        saved, number = saved_by(self._connection, job.id)
-        return ItemRecord(job, row.input, row.result, tuple(attempts), saved, number)
+        saved, made, changed = saved_by(self._connection, job.id)
+        return ItemRecord(job, row.input, row.result, tuple(attempts), saved, made, changed)
 
-    def _segments(self, matching: JobFilter) -> Iterator[_Segment]:
-        if matching.kind in (None, Kind.MANAGER) and matching.step_name is None:
-            yield _Segment(Kind.MANAGER)
-        if matching.kind in (None, Kind.STEP):
-            yield _Segment(Kind.STEP)
-        if matching.kind in (None, Kind.WORKER):
-            for step_id, counts in self._counted_steps(matching):
-                for status in ATTENTION_FIRST:
-                    if counts.get(status) and matching.status in (None, status):
-                        yield _Segment(Kind.WORKER, step_id, status)
+    def _sizes(self, matching: JobFilter, start: _Segment | None) -> tuple[int, Iterable[_Size]]:
+        """How many jobs match, and how the work items among them are divided, beginning at the step where a page
+        starts."""
+        tables = [table for kind, table in _OTHERS if _shows(matching, kind)]
+        total = sum(self._number(table, self._conditions(table, matching)) for table in tables)
+        if not _shows(matching, Kind.WORKER):
+            return total, ()
+        query = self._sizes_of_items(matching)
+        if matching.text:
+            counted = [_Size(*row) for row in self._connection.execute(query)]
+            return total + sum(size.number for size in counted), counted
+        number = self._connection.execute(select(func.sum(query.subquery().c.number))).scalar_one()
+        return total + int(number or 0), self._stream(query, start)
 
-    def _counted_steps(self, matching: JobFilter) -> Iterator[tuple[int, dict[Status, int]]]:
-        query = (
-            select(step_counter)
-            .join(step_job, step_job.c.id == step_counter.c.step_id)
-            .where(step_counter.c.number > 0, *_step_conditions(matching))
-            .order_by(step_counter.c.step_id.desc())
-        )
-        by_step: dict[int, dict[Status, int]] = {}
-        for row in self._connection.execute(query):
-            by_step.setdefault(row.step_id, {})[row.status] = row.number
-        yield from by_step.items()
+    def _number(self, table: Any, conditions: Sequence[ColumnElement[bool]]) -> int:
+        query = select(func.count()).select_from(table).where(*conditions)
+        number: int = self._connection.execute(query).scalar_one()
+        return number
+
+    def _sizes_of_items(self, matching: JobFilter) -> Select[Any]:
+        """A query for them, the newest step first."""
+        step_id: Any
+        status: Any
+        if matching.text:
+            step_id, status, number = worker_job.c.step_id, worker_job.c.status, func.count()
+            query = select(step_id, status, number.label("number")).group_by(step_id, status)
+            query = query.where(contains(self._connection, worker_job.c.name, matching.text), *_in_group(matching))
+        elif matching.failure is not None:
+            step_id, status = failure_group.c.step_id, literal(Status.FAILED, step_counter.c.status.type)
+            query = select(step_id, status.label("status"), failure_group.c.number)
+            query = query.where(failure_group.c.pattern == matching.failure)
+        else:
+            step_id, status = step_counter.c.step_id, step_counter.c.status
+            query = select(step_counter).where(step_counter.c.number > 0)
+        if (conditions := _step_conditions(matching)) or matching.text:
+            # For a search also without conditions: step by step, the index with the names is the best by far.
+            query = query.where(step_id.in_(select(step_job.c.id).where(*conditions)))
+        if matching.status:
+            query = query.where(status == matching.status)
+        return query.order_by(step_id.desc())
+
+    def _stream(self, query: Select[Any], start: _Segment | None) -> Iterator[_Size]:
+        """Row by row: of many steps, a page needs the first few."""
+        if start is not None and start.kind is Kind.WORKER:
+            query = query.where(query.selected_columns.step_id <= start.step_id)
+        with closing(self._connection.execute(query)) as rows:
+            yield from (_Size(*row) for row in rows)
 
     def _ids(self, segment: _Segment, matching: JobFilter, limit: int, after: int | None) -> list[int]:
-        table, conditions = self._rows_of(segment, matching)
+        table = dict(_OTHERS).get(segment.kind, worker_job)
+        conditions = self._conditions(table, matching)
+        if segment.kind is Kind.WORKER:
+            conditions += [worker_job.c.step_id == segment.step_id, worker_job.c.status == segment.status]
         newest_first = segment.kind is not Kind.WORKER
         query = select(table.c.id).where(*conditions).order_by(table.c.id.desc() if newest_first else table.c.id)
         if after is not None:
             query = query.where(table.c.id < after if newest_first else table.c.id > after)
         return list(self._connection.execute(query.limit(limit)).scalars())
 
-    def _rows_of(self, segment: _Segment, matching: JobFilter) -> tuple[Any, list[ColumnElement[bool]]]:
-        if segment.kind is Kind.MANAGER:
-            return manager_job, _manager_conditions(matching)
-        if segment.kind is Kind.STEP:
-            conditions = _step_conditions(matching) + _own_conditions(step_job, matching)
-            return step_job, conditions
-        conditions = [worker_job.c.step_id == segment.step_id, worker_job.c.status == segment.status]
-        return worker_job, conditions + _text_condition(worker_job, matching)
-
-    def _total(self, matching: JobFilter, segments: Sequence[_Segment]) -> int:
-        """Counted by the counters, except that a search for text has to look at the names."""
-        total = 0
-        counters = dict(self._counted_steps(matching)) if any(s.kind is Kind.WORKER for s in segments) else {}
-        for segment in segments:
-            if segment.kind is Kind.WORKER and not matching.text and segment.status:
-                total += counters[segment.step_id][segment.status]
-            else:
-                table, conditions = self._rows_of(segment, matching)
-                query = select(func.count()).select_from(table).where(*conditions)
-                total += self._connection.execute(query).scalar_one()
-        return total
+    def _conditions(self, table: Any, matching: JobFilter) -> list[ColumnElement[bool]]:
+        """What a row has to fulfil; of a work item, beside its step and status."""
+        conditions = [contains(self._connection, table.c.name, matching.text)] if matching.text else []
+        if table is worker_job:
+            return conditions + _in_group(matching)
+        if matching.status:
+            conditions.append(table.c.status == matching.status)
+        return conditions + (_manager_conditions if table is manager_job else _step_conditions)(matching)
 
     def _records(self, found: Sequence[tuple[_Segment, int]]) -> Iterator[JobRecord]:
         for kind in (Kind.MANAGER, Kind.STEP, Kind.WORKER):
@@ -222,6 +255,7 @@ class JobLists:
             .join(manager_job, manager_job.c.id == worker_job.c.manager_id)
             .where(worker_job.c.id.in_(ids))
         )
+        made = made_by(self._connection, ids)
         return [
             JobRecord(
                 id=row.id,
@@ -238,7 +272,7 @@ class JobLists:
                 created_at=row.created_at,
                 started_at=row.started_at,
                 finished_at=row.finished_at,
-                document_count=0,
+                document_count=made.get(row.id, 0),
                 counts=None,
             )
             for row in self._connection.execute(query)
@@ -299,11 +333,29 @@ def _parse(cursor: str | None) -> tuple[_Segment | None, int | None]:
         raise BadCursor(cursor) from None
 
 
+def _shows(matching: JobFilter, kind: Kind) -> bool:
+    if kind is Kind.MANAGER and matching.step_name is not None:
+        return False
+    return matching.kind in (None, kind) and (matching.failure is None or kind is Kind.WORKER)
+
+
+def _segments(matching: JobFilter, sizes: Iterable[_Size]) -> Generator[_Segment, None, None]:
+    yield from (_Segment(kind) for kind, _ in _OTHERS if _shows(matching, kind))
+    for step_id, of_step in groupby(sizes, key=lambda size: size.step_id):
+        statuses = {size.status for size in of_step}
+        yield from (_Segment(Kind.WORKER, step_id, status) for status in ATTENTION_FIRST if status in statuses)
+
+
+def _in_group(matching: JobFilter) -> list[ColumnElement[bool]]:
+    """Of a work item: that it failed, and with whom."""
+    if matching.failure is None:
+        return []
+    return [worker_job.c.failure_pattern == matching.failure, worker_job.c.status == Status.FAILED]
+
+
 def _manager_conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
-    conditions = _own_conditions(manager_job, matching)
-    if matching.manager_id is not None:
-        conditions.append(manager_job.c.id == matching.manager_id)
-    return conditions + run_conditions(matching.of_runs)
+    given = [] if matching.manager_id is None else [manager_job.c.id == matching.manager_id]
+    return given + run_conditions(matching.of_runs)
 
 
 def _step_conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
@@ -315,12 +367,3 @@ def _step_conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
     if of_runs := run_conditions(matching.of_runs):
         conditions.append(step_job.c.manager_id.in_(select(manager_job.c.id).where(*of_runs)))
     return conditions
-
-
-def _own_conditions(table: Any, matching: JobFilter) -> list[ColumnElement[bool]]:
-    status = [table.c.status == matching.status] if matching.status else []
-    return status + _text_condition(table, matching)
-
-
-def _text_condition(table: Any, matching: JobFilter) -> list[ColumnElement[bool]]:
-    return [table.c.name.icontains(matching.text, autoescape=True)] if matching.text else []

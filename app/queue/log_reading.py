@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Select, bindparam, case, func, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.engine import Connection
 
@@ -22,6 +22,7 @@ from app.queue.models import SEVERE, Level
 from app.queue.places import place_number
 from app.queue.records import LevelCounts, LogLine, LogPage
 from app.queue.tables import log_counter, log_entry, step_job, worker_job
+from app.queue.text_search import contains
 
 _SEVERITY = tuple(Level)
 
@@ -135,49 +136,58 @@ class LogReading:
 
     def page(self, matching: LogFilter, limit: int, after: str | None, before: str | None) -> LogPage:
         """Lines after a place, or before one; without either, the newest. `next` goes on after the last line given."""
-        query: Any = _lines.where(*self._conditions(matching))
-        if after is not None:
-            query = _forward(query.where(_beyond(after)), matching)
-        else:
-            query = query if before is None else query.where(~_beyond(before, inclusive=True))
-            query = _backward(query, matching)
-        rows = [LogLine(*row) for row in self._connection.execute(query.limit(limit))]
+        place = after if after is not None else before
+        rows: list[LogLine] = []
+        for query in self._parts(matching, None if place is None else parse_place(place), after is not None):
+            rows += [LogLine(*row) for row in self._connection.execute(query.limit(limit - len(rows)))]
+            if len(rows) == limit:
+                break
         lines = rows if after is not None else rows[::-1]
         following = f"{lines[-1].step_id}.{lines[-1].line}" if lines else after
         return LogPage(self._total(matching), tuple(lines), following)
 
+    def _parts(self, matching: LogFilter, place: tuple[int | None, int] | None, forward: bool) -> Iterator[Select[Any]]:
+        """The lines on that side of the place: a query for each step, in the order in which they are read."""
+        ordered = _forward if forward else _backward
+        for step_id in self._step_ids(matching) if forward else reversed(self._step_ids(matching)):
+            of_step = replace(matching, manager_id=None, step_id=step_id)
+            query = ordered(_lines.where(*self._conditions(of_step)), of_step)
+            at_step, line = place or (None, 0)
+            if place is None or (at_step is not None and (step_id > at_step) == forward and step_id != at_step):
+                yield query
+            elif at_step in (None, step_id):
+                yield query.where(log_entry.c.line > line if forward else log_entry.c.line < line)
+
+    def _step_ids(self, matching: LogFilter) -> list[int]:
+        if matching.worker_id is not None:
+            query = select(worker_job.c.step_id).where(worker_job.c.id == matching.worker_id)
+        else:
+            query = select(step_job.c.id).where(*_step_conditions(matching)).order_by(step_job.c.id)
+        return list(self._connection.execute(query).scalars())
+
     def _total(self, matching: LogFilter) -> int:
         if matching.worker_id is None and not matching.text:
-            step_ids = self._connection.execute(select(step_job.c.id).where(*_step_conditions(matching))).scalars()
-            return LevelCounts.sum(self.levels(list(step_ids)).values()).at_least(matching.level)
-        query = (
-            select(func.count())
-            .select_from(log_entry)
-            .join(step_job, step_job.c.id == log_entry.c.step_id)
-            .where(*self._conditions(matching))
-        )
-        return int(self._connection.execute(query).scalar_one())
+            return LevelCounts.sum(self.levels(self._step_ids(matching)).values()).at_least(matching.level)
+        totals = (replace(matching, manager_id=None, step_id=step_id) for step_id in self._step_ids(matching))
+        return sum(self._number(each) for each in totals)
+
+    def _number(self, matching: LogFilter) -> int:
+        query = select(func.count()).select_from(log_entry).where(*self._conditions(matching))
+        number: int = self._connection.execute(query).scalar_one()
+        return number
 
     def _conditions(self, matching: LogFilter) -> list[ColumnElement[bool]]:
-        conditions = _step_conditions(matching) if matching.manager_id is not None else []
+        """What a line of one step has to fulfil."""
+        conditions: list[ColumnElement[bool]] = []
         if matching.worker_id is not None:
             conditions.append(log_entry.c.worker_id == matching.worker_id)
-        elif matching.step_id is not None:
+        else:
             conditions.append(log_entry.c.step_id == matching.step_id)
         if matching.level is not None:
             conditions += _at_least(matching.level)
         if matching.text:
-            conditions.append(self._contains(matching.text))
+            conditions.append(contains(self._connection, log_entry.c.message, matching.text))
         return conditions
-
-    def _contains(self, wanted: str) -> ColumnElement[bool]:
-        """Whatever the case of letters. SQLite's own LIKE knows that (of ASCII), and is twice as fast as comparing
-        lowered texts."""
-        escaped = wanted.replace("/", "//").replace("%", "/%").replace("_", "/_")
-        message, pattern = log_entry.c.message, literal(f"%{escaped}%")
-        if self._is_sqlite:
-            return message.like(pattern, escape="/")
-        return message.ilike(pattern, escape="/")
 
 
 def _forward(query: Select[Any], matching: LogFilter) -> Select[Any]:
@@ -191,15 +201,6 @@ def _backward(query: Select[Any], matching: LogFilter) -> Select[Any]:
 def _order(matching: LogFilter) -> list[Any]:
     """The lines of a work item are all of one step, and are found in their order by an index that knows no steps."""
     return [log_entry.c.line] if matching.worker_id is not None else [log_entry.c.step_id, log_entry.c.line]
-
-
-def _beyond(place: str, inclusive: bool = False) -> ColumnElement[bool]:
-    """Whether a line comes after `place`: a line number of a step's log, or `step_id.line` in that of a run."""
-    step_id, line = parse_place(place)
-    in_step = log_entry.c.line >= line if inclusive else log_entry.c.line > line
-    if step_id is None:
-        return in_step
-    return or_(log_entry.c.step_id > step_id, and_(log_entry.c.step_id == step_id, in_step))
 
 
 def parse_place(place: str) -> tuple[int | None, int]:

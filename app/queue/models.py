@@ -121,21 +121,33 @@ class StepJob(SQLModel, table=True):
     finished_at: float | None = None
 
 
+_has_failed = sa.text("failure_pattern IS NOT NULL")
 _has_duration = sa.text("started_at IS NOT NULL AND finished_at IS NOT NULL")
 
 
 class WorkerJob(SQLModel, table=True):
     """One work item. It always knows its step and its manager, and the two always belong together.
 
-    `claimed_by`: the process that made its last attempt, as `host:pid`."""
+    `claimed_by`: the process that made its last attempt, as `host:pid`. `failure_pattern`: the failure group in which
+    it was counted when it failed."""
 
     __tablename__ = "worker_job"
     __table_args__ = (
         sa.ForeignKeyConstraint(
             ["step_id", "manager_id"], ["step_job.id", "step_job.manager_id"], ondelete="CASCADE", name="worker_parents"
         ),
-        sa.Index("worker_job_by_step", "step_id", "status", "id"),
+        # With the name in it, the work items of a status are searched for a text without being read.
+        sa.Index("worker_job_by_step", "step_id", "status", "id", "name"),
         sa.Index("worker_job_by_name", "step_id", "name", unique=True),
+        # Not by the status, so that it costs nothing to move work items that do not fail.
+        sa.Index(
+            "worker_job_by_failure",
+            "step_id",
+            "failure_pattern",
+            "id",
+            sqlite_where=_has_failed,
+            postgresql_where=_has_failed,
+        ),
         # So that the slowest work items of a run are found without reading the others.
         sa.Index(
             "worker_job_by_duration",
@@ -158,6 +170,7 @@ class WorkerJob(SQLModel, table=True):
     result: Any = Field(default=None, nullable=True, sa_type=_json())
     error: str | None = None
     traceback: str | None = None
+    failure_pattern: str | None = None
     claimed_by: str | None = None
     created_at: float
     started_at: float | None = None

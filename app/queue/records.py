@@ -138,6 +138,10 @@ class RunRecord:
         return sum(step.document_count for step in self.steps)
 
     @property
+    def log_count(self) -> int:
+        return sum(step.log_count for step in self.steps)
+
+    @property
     def is_final(self) -> bool:
         return self.status in FINAL
 
@@ -190,16 +194,49 @@ class SavedDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """A document as a list shows it, and the jobs that made it. They are None for one that no step made, or when they
+    have been deleted; the work item also when the step itself made it."""
+
+    id: int
+    title: str
+    address: str
+    source_type: str
+    tags: tuple[str, ...]
+    updated_at: float
+    manager_id: int | None
+    step_id: int | None
+    step_name: str | None
+    worker_id: int | None
+    worker_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPage:
+    """One page of a list: how many documents match on all pages together, those of this one, where the next one
+    starts."""
+
+    total: int
+    documents: tuple[DocumentRecord, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ItemRecord:
-    """A work item with everything that is known of it. `attempts`: the newest first. `documents`: the first of the
-    `document_count` that it saved."""
+    """A work item with everything that is known of it. `attempts`: the newest first. `documents`: the first of those
+    that it saved; it made `documents_made` of them, and was the last to change `documents_changed` others."""
 
     job: JobRecord
     input: Any
     result: Any
     attempts: tuple[AttemptRecord, ...]
     documents: tuple[SavedDocument, ...]
-    document_count: int
+    documents_made: int
+    documents_changed: int
+
+    @property
+    def document_count(self) -> int:
+        return self.documents_made + self.documents_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +268,7 @@ class FailureGroup:
     """Work items of one step that failed with the same message, numbers and the like aside. `pattern` is empty for all
     those that came when the step had many groups already."""
 
+    manager_id: int
     step_id: int
     step_name: str
     pattern: str

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Connection
 
-from app.queue import failure_reading, minute_reading, run_reading
+from app.queue import document_lists, failure_reading, minute_reading, run_reading
 from app.queue.database import Database
 from app.queue.deletions import deletions_in
+from app.queue.document_lists import DocumentFilter
 from app.queue.job_lists import JobFilter, JobLists
 from app.queue.kept_runs import KeptRuns
 from app.queue.log_reading import LogFilter, LogReading
@@ -24,6 +25,7 @@ from app.queue.models import Kind
 from app.queue.places import LARGEST
 from app.queue.records import (
     Counts,
+    DocumentPage,
     FailureGroup,
     ItemRecord,
     JobPage,
@@ -41,7 +43,7 @@ from app.queue.tables import manager_job, sequence, step_counter, step_job
 
 M = TypeVar("M", JobFilter, RunFilter)
 
-__all__ = ["JobFilter", "LogFilter", "RunFilter", "Snapshot", "UnknownJob"]
+__all__ = ["DocumentFilter", "JobFilter", "LogFilter", "RunFilter", "Snapshot", "UnknownJob"]
 
 _numbers = select(sequence)
 _managers = select(manager_job.c.status, func.count()).group_by(manager_job.c.status)
@@ -151,6 +153,10 @@ class Snapshot:
     def jobs(self, matching: JobFilter, limit: int, cursor: str | None = None) -> JobPage:
         """Jobs of any kind: runs and steps newest first, then work items by step, those that need attention first."""
         return self._lists.page(self._present(matching), limit, cursor)
+
+    def documents(self, matching: DocumentFilter, limit: int, cursor: str | None = None) -> DocumentPage:
+        """Documents, the newest first."""
+        return document_lists.page(self._connection, matching, limit, cursor)
 
     def log_lines(self, step_id: int, first: int, last: int) -> tuple[LogLine, ...]:
         """The lines first..last of a step's log, both included."""

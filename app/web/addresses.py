@@ -13,9 +13,11 @@ from litestar.exceptions import ValidationException
 
 from app.queue.log_reading import parse_place
 from app.queue.models import Kind, Level
-from app.queue.snapshot import JobFilter, RunFilter, Snapshot
+from app.queue.snapshot import DocumentFilter, JobFilter, RunFilter, Snapshot
 from app.queue.status import Status
 from app.queue.text import storable
+from app.web import dom
+from app.web.documents_view import DocumentsView
 from app.web.logs.query import LogQuery, LogZoom
 from app.web.queue_view import QueueView
 from app.web.run_view import RunView
@@ -52,8 +54,20 @@ def jobs_view(query: Query) -> JobsView:
         tag=_text(query, "tag"),
         since=_time(query, "from"),
         until=_time(query, "to"),
+        failure=dom.failure_pattern(query.get("failure") or None),
     )
     return JobsView(matching, query.get("cursor") or None)
+
+
+def documents_view(query: Query) -> DocumentsView:
+    cursor = _number(query, "cursor")
+    matching = DocumentFilter(
+        manager_id=_number(query, "manager_id"),
+        step_id=_number(query, "step_id"),
+        worker_id=_number(query, "worker_id"),
+        changed_by=_number(query, "changed_by"),
+    )
+    return DocumentsView(matching, str(cursor) if cursor else None)
 
 
 def job_view(snapshot: Snapshot, job_id: int, query: Query) -> RunView | StepView | ItemView:

@@ -17,6 +17,10 @@ def job(job_id: int, part: str = "") -> str:
     return f"job-{job_id}-{part}" if part else f"job-{job_id}"
 
 
+def document(document_id: int) -> str:
+    return f"document-{document_id}"
+
+
 def count(scope: object, kind: str, status: str) -> str:
     """The id of the element that shows one count: count-manager-12-worker-failed."""
     return f"count-{str(scope).replace(':', '-')}-{kind}-{status}"
@@ -47,6 +51,21 @@ def minute(at: float | None) -> str | None:
     return local.isoformat(timespec="seconds" if local.second else "minutes")
 
 
+_OTHER_FAILURES = "0"
+"""Stands for the empty pattern, as an empty value is none. No pattern has a digit: they are what is different every
+time."""
+
+
+def failure(pattern: str | None) -> str | None:
+    """A failure group in an address."""
+    return _OTHER_FAILURES if pattern == "" else pattern
+
+
+def failure_pattern(given: str | None) -> str | None:
+    """The pattern of the failure group in an address."""
+    return "" if given == _OTHER_FAILURES else given
+
+
 def with_query(path: str, query: Mapping[str, object]) -> str:
     """The address with those parameters that have a value, in the order given."""
     given = {name: str(value) for name, value in query.items() if value is not None and value != ""}
@@ -56,6 +75,11 @@ def with_query(path: str, query: Mapping[str, object]) -> str:
 def jobs_url(**query: object) -> str:
     """The address of the list of the jobs that match."""
     return with_query("/jobs", query)
+
+
+def documents_url(**query: object) -> str:
+    """The address of the list of the documents that match."""
+    return with_query("/documents", query)
 
 
 def stream_url(url: str) -> str:

@@ -12,8 +12,9 @@ from app.queue.snapshot import Snapshot
 from app.web import addresses
 from app.web.access import Access
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
+from app.web.documents_view import DOCUMENTS_PER_PAGE
 from app.web.live.hub import Live
-from app.web.painting import jobs, runs, statistics, steps, throughput, timeline
+from app.web.painting import documents, jobs, runs, statistics, steps, throughput, timeline
 from app.web.painting.logs import QUEUE_PANEL
 from app.web.pieces import Piece
 from app.web.screens import Easel
@@ -72,6 +73,17 @@ async def log_fragment(job_id: FromPath[int], request: AnyRequest, access: TheAc
     return await _piece(
         request, access, live, lambda easel, snapshot: easel.log(snapshot, addresses.log_zoom(snapshot, job_id), query)
     )
+
+
+@get("/fragments/documents", include_in_schema=False)
+async def documents_fragment(request: AnyRequest, access: TheAccess, live: TheLive) -> Response[str]:
+    """A page of the list of documents, asked for as on its page."""
+    view = addresses.documents_view(request.query_params)
+
+    def paint(easel: Easel, snapshot: Snapshot) -> Piece:
+        return documents.paint_list(easel.painter, snapshot.documents(view.matching, DOCUMENTS_PER_PAGE, view.cursor))
+
+    return await _piece(request, access, live, paint)
 
 
 async def _piece(

@@ -12,6 +12,7 @@ from app.queue.snapshot import Snapshot
 from app.web import addresses, dom
 from app.web.access import Access
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
+from app.web.documents_view import DocumentsView
 from app.web.live.browsers import browser_of, name_tag
 from app.web.live.hub import Live
 from app.web.screens import Screen, View
@@ -34,6 +35,12 @@ async def queue_page(request: AnyRequest, access: TheAccess, live: TheLive) -> R
 @get("/jobs", include_in_schema=False)
 async def jobs_page(request: AnyRequest, access: TheAccess, live: TheLive) -> Response[str]:
     view = addresses.jobs_view(request.query_params)
+    return await _show(lambda _: view, request, access, live)
+
+
+@get("/documents", include_in_schema=False)
+async def documents_page(request: AnyRequest, access: TheAccess, live: TheLive) -> Response[str]:
+    view = addresses.documents_view(request.query_params)
     return await _show(lambda _: view, request, access, live)
 
 
@@ -94,5 +101,6 @@ def _page(live: Live, page: str, view: View, screen: Screen, context: dict[str, 
         stream=stream + since,
         stands_still=isinstance(view, LogView) and not view.log.follows,
         has_log=isinstance(view, LogView),
+        has_documents=isinstance(view, DocumentsView),
         **context,
     )

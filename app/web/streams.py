@@ -25,6 +25,11 @@ async def jobs_stream(request: AnyRequest, live: TheLive) -> LiveResponse:
     return _follow(addresses.jobs_view(request.query_params), request, live)
 
 
+@get("/documents/stream", media_type=_EVENT_STREAM, include_in_schema=False)
+async def documents_stream(request: AnyRequest, live: TheLive) -> LiveResponse:
+    return _follow(addresses.documents_view(request.query_params), request, live)
+
+
 @get("/jobs/{job_id:int}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def job_stream(job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive) -> LiveResponse:
     query = request.query_params

@@ -20,7 +20,6 @@ PARTS = (
     "runs",
     "logs",
     "looking_back",
-    "jobs",
     "liveness",
     "print",
 )

@@ -44,7 +44,9 @@ class StepView:
             "trail": painter.piece("trail.html", "trail", run=run),
             "head": steps.paint_title(painter, head),
             "items": jobs.paint_list(painter, dom.job(step.id, "items"), items.jobs, items.total),
-            "all_items": painter.piece("item_list_all.html", "all-items", url=every_item, total=items.total),
+            "all_items": painter.piece(
+                "item_list_all.html", "all-items", url=every_item, total=items.total, scope=f"step:{step.id}"
+            ),
             "log": easel.log(snapshot, LogZoom.of_step(step), self.log),
         }
         title = f"{step.status}: {step.name}, {run.name} #{run.id}"
@@ -148,6 +150,7 @@ class JobsView:
             "tag": self.matching.tag,
             "from": dom.minute(self.matching.since),
             "to": dom.minute(self.matching.until),
+            "failure": dom.failure(self.matching.failure),
         }
 
     def concerns(self, change: Change) -> bool:
@@ -178,4 +181,6 @@ class JobsView:
         parts.append(f"tagged {self.matching.tag}" if self.matching.tag else None)
         parts.append(f"from {moment(self.matching.since)}" if self.matching.since is not None else None)
         parts.append(f"to {moment(self.matching.until)}" if self.matching.until is not None else None)
+        parts.append("with other messages" if self.matching.failure == "" else None)
+        parts.append(f"with the message \u201c{self.matching.failure}\u201d" if self.matching.failure else None)
         return " ".join(part for part in parts if part)

@@ -22,6 +22,11 @@ from tests.queue.conftest import Queue
         ("DELETE FROM step_counter WHERE status = 'failed'", "step 2: no counter for failed"),
         ("DELETE FROM failure_group", "step 2: 0 failures are grouped as 'boom', there are 1"),
         ("UPDATE failure_group SET number = 2", "step 2: 2 failures are grouped as 'boom', there are 1"),
+        (
+            "UPDATE worker_job SET failure_pattern = 'bang' WHERE status = 'failed'",
+            "step 2: 1 failures are counted as 'boom', 0 are noted",
+        ),
+        ("UPDATE step_job SET document_count = 2", "step 2: it says 2 documents, there are 0"),
         ("UPDATE minute_counter SET number = 0", "minute "),
         ("DELETE FROM log_entry WHERE line = 2", "step 2: it says 4 log lines, there are 3"),
         ("UPDATE log_entry SET line = 9 WHERE line = 2", "step 2: 4 log lines are numbered 1..9"),

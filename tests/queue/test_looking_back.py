@@ -15,7 +15,7 @@ from app.queue.documents import Document
 from app.queue.failure_pattern import pattern_of
 from app.queue.run_plan import OnError, RunPlan, StepPlan
 from app.queue.run_reading import runs_by_id
-from app.queue.snapshot import JobFilter, RunFilter
+from app.queue.snapshot import JobFilter, RunFilter, Snapshot
 from app.queue.store.cancel import cancel
 from app.queue.store.documents import Saving, save_documents
 from app.queue.store.failure_groups import MOST_GROUPS
@@ -228,6 +228,11 @@ def test_a_database_of_before_is_filled_in(tmp_path: Path) -> None:
     with database.read() as connection:
         tags = connection.execute(sa.text("SELECT tag, manager_id FROM run_tag")).all()
         groups = connection.execute(sa.text("SELECT pattern, number, first_id, last_id FROM failure_group")).all()
+    with Snapshot.of(database) as snapshot:
+        alike = snapshot.jobs(JobFilter(failure="took <n> s"), 10)
+        documents = snapshot.run(1).document_count
+    assert [job.id for job in alike.jobs] == [3, 4]
+    assert documents == 1
     assert tags == [("x", 1), ("y", 1)]
     assert groups == [("took <n> s", 2, 3, 4)]
     database.close()
@@ -237,7 +242,9 @@ RUN_OF_BEFORE = """
 INSERT INTO manager_job VALUES
     (1, 'd', 'Run', 'failed', 'step one failed', '["x","y","x"]', '{}', -1, 'continue', NULL, '', 1.0, 1.0, 2.0);
 INSERT INTO step_job VALUES
-    (2, 1, 1, 'one', 'trial', '', '[]', 'fail', 0, '{}', NULL, 'failed', 'all failed', 0, 1, 1, 0, 0, 1.0, 1.0, 2.0);
+    (2, 1, 1, 'one', 'trial', '', '[]', 'fail', 0, '{}', NULL, 'failed', 'all failed', 0, 1, 1, 0, 5, 1.0, 1.0, 2.0);
+INSERT INTO document (address, title, body, source_type, tags, details, content_hash, created_by_step, created_at,
+    updated_at) VALUES ('file:/a', 'a', '', 'file', '[]', '{}', '', 2, 1.0, 1.0);
 INSERT INTO worker_job VALUES
     (3, 1, 2, 'item 3', 'failed', '', 1, 0.0, NULL, NULL, 'took 3 s', NULL, 1.0, 1.0, strftime('%s', 'now') - 7200.0);
 INSERT INTO worker_job VALUES

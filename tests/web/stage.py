@@ -35,6 +35,7 @@ from app.queue.store.start import start
 from app.queue.writer import Writer
 from app.web import errors, security, site
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable
+from app.web.api import api_router
 from app.web.live.hub import HEARTBEAT, Live
 from app.web.templating import environment, template_config
 
@@ -176,7 +177,7 @@ def staged_app(directory: Path, heartbeat: float = HEARTBEAT, embedding_sites: t
             yield
 
     app = Litestar(
-        [*site.handlers(), act],
+        [*site.handlers(), api_router(), act],
         lifespan=[lifespan],
         dependencies={"access": Provide(_access), "live": Provide(_live)},
         exception_handlers=errors.exception_handlers(),

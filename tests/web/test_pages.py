@@ -87,6 +87,8 @@ PATHS = [
     "/jobs/1",
     "/jobs/1/steps/import_files",
     "/jobs/4",
+    "/documents",
+    "/documents?step_id=2",
 ]
 
 
@@ -121,13 +123,111 @@ def test_the_page_says_which_moment_it_shows(mid_run: Pages, path: str) -> None:
     assert int(revisions.pop()) > 0
 
 
-def test_every_count_links_to_a_list_with_exactly_that_many_entries(mid_run: Pages) -> None:
-    html = mid_run.get("/queue").text
-    links = re.findall(r'href="([^"]*)"[^>]*><data class="count" value="(\d+)"', html)
-    assert len(links) > 35
-    for address, value in links:
-        totals = [each["data-total"] for each in seen(mid_run, address.replace("&amp;", "&")).having("data-total")]
-        assert totals == [value], address
+@pytest.fixture
+def told(mid_run: Pages) -> Pages:
+    """The same run, with failures that say different things, and documents that several work items have saved."""
+    second = mid_run.play("claim", step_id=2, most=3)
+    mid_run.play("fail", step_id=2, error="no answer from host 7")
+    mid_run.play("save", step_id=2, worker_id=second[0], addresses=[f"file:/{number}" for number in range(5)])
+    mid_run.play("save", step_id=2, worker_id=second[1], addresses=["file:/3", "file:/4", "file:/5"])
+    mid_run.play("log", step_id=2, messages=["trouble"] * 3, level="warn", worker_id=second[0])
+    mid_run.play("log", step_id=2, messages=["looking"], level="debug")
+    mid_run.play("start", steps=["export"], depends=False)
+    (export,) = mid_run.play("plan", items=["one"])
+    (worker_id,) = mid_run.play("claim", step_id=export)
+    mid_run.play("save", step_id=export, worker_id=worker_id, addresses=["file:/0", "file:/9"])
+    return mid_run
+
+
+def entries(pages: Pages, address: str, of_lines: bool) -> tuple[int, int]:
+    """How many entries a list says it has, and how many it has, on all its pages. An address may name the list."""
+    path, _, list_id = address.partition("#")
+    totals, found = set(), 0
+    while path:
+        html = pages.get(path).text
+        page = Elements(html)
+        lists = [each for each in page.having("data-total") if ("log-lines" in each["class"]) == of_lines]
+        (the_list,) = [each for each in lists if not list_id or each["id"] == list_id]
+        totals.add(int(the_list["data-total"]))
+        found += len(page.having("data-line")) if of_lines else len(re.findall(r'<li id="(?:job|document)-\d+"', html))
+        following = None if of_lines else re.search(r'href="([^"]*)" rel="next"', html)
+        path = following[1].replace("&amp;", "&") if following else ""
+    (total,) = totals
+    return total, found
+
+
+@pytest.mark.parametrize(
+    ("path", "kinds"),
+    [
+        ("/queue", {"all", "manager", "step", "worker", "line", "document"}),
+        ("/queue?definition=Trial&status=running", {"all", "manager", "step", "worker", "line", "document"}),
+        ("/jobs/1", {"worker", "line", "document"}),
+        ("/jobs/1/steps/import_files", {"worker", "line", "document"}),
+        ("/jobs/1/steps/import_files?q=message", {"worker", "line", "document"}),
+        ("/jobs/1/steps/import_files?q=message&line=5", {"worker", "line", "document"}),
+        ("/jobs/1/log?level=warn", {"line"}),
+        ("/jobs/13", {"line", "document"}),
+        ("/jobs/14", {"line", "document"}),
+    ],
+)
+def test_every_count_links_to_a_list_with_exactly_that_many_entries(told: Pages, path: str, kinds: set[str]) -> None:
+    links = re.findall(
+        r'href="([^"]*)"[^>]*>[^<]*(?:<strong>)?<data class="count" value="(\d+)" data-scope="[^"]*" data-kind="(\w+)"',
+        html := told.get(path).text,
+    )
+    assert len(links) == html.count("<data ")
+    assert {kind for _, _, kind in links} == kinds
+    for address, value, kind in links:
+        number = int(value)
+        assert entries(told, address.replace("&amp;", "&"), kind == "line") == (number, number), address
+
+
+def test_the_groups_of_failures_lead_to_their_work_items(told: Pages) -> None:
+    html = told.get("/jobs/1").text
+    groups = re.findall(r'<a href="([^"]*)"><data class="count" value="(\d+)" data-scope="failure:2:', html)
+    assert sorted(int(number) for _, number in groups) == [1, 2]
+    for address, number in groups:
+        listed = told.get(address.replace("&amp;", "&")).text
+        said = "no answer from host 7" if number == "1" else "boom"
+        assert listed.count(f'class="reason"><bdi>{said}<') == int(number)
+        assert "failed work items of step import_files of run 1 with the message" in listed
+
+
+def test_a_document_counts_once_for_who_made_it(told: Pages) -> None:
+    counts = seen(told, "/queue").counts
+    assert (counts["manager:1", "document", "all"], counts["step:2", "document", "all"]) == (6, 6)
+    made, changed = seen(told, "/jobs/13").counts, seen(told, "/jobs/14").counts
+    assert made["worker:13", "document", "all"] == 5
+    assert (changed["worker:14", "document", "all"], changed["worker:14", "document", "changed"]) == (1, 2)
+
+
+def test_documents_are_listed_with_who_made_them(told: Pages) -> None:
+    page = seen(told, "/documents")
+    assert [each["data-total"] for each in page.having("data-total")] == ["7"]
+    assert "file:/9" in page.text
+    assert "made by item 9 of import_files, run 1" in page.text
+    assert told.get("/fragments/documents").text in told.get("/documents").text
+
+
+def test_many_documents_are_leafed_through_and_none_comes_twice(mid_run: Pages) -> None:
+    (worker_id,) = mid_run.play("claim", step_id=2)
+    mid_run.play("save", step_id=2, worker_id=worker_id, addresses=[f"file:/{number}" for number in range(120)])
+    for query in ("", "?manager_id=1", "?step_id=2", f"?worker_id={worker_id}"):
+        found, path = [], f"/documents{query}"
+        while path:
+            html = mid_run.get(path).text
+            found += [int(each) for each in re.findall(r'<li id="document-(\d+)"', html)]
+            following = re.search(r'href="([^"]*)" rel="next"', html)
+            path = following[1].replace("&amp;", "&") if following else ""
+        assert found == list(range(120, 0, -1))
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [("", "No step has made a document yet."), ("?worker_id=4", "No document is here now.")],
+)
+def test_an_empty_list_of_documents_says_why(mid_run: Pages, query: str, sentence: str) -> None:
+    assert sentence in seen(mid_run, f"/documents{query}").text
 
 
 def test_all_numbers_on_the_page_agree(mid_run: Pages) -> None:
@@ -233,6 +333,8 @@ def test_a_work_item_shows_its_error_and_traceback(mid_run: Pages) -> None:
         ("/queue?cursor=x", 400),
         ("/jobs?cursor=worker.9.broken.9", 400),
         ("/jobs?kind=bogus", 400),
+        ("/documents?cursor=x", 400),
+        ("/documents?step_id=two", 400),
         ("/fragments/steps/999", 404),
         ("/nowhere", 404),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +32,11 @@ _update = (
         updated_at=bindparam("updated_at"),
     )
 )
+_delete = (
+    delete(document)
+    .where(document.c.address.in_(bindparam("addresses", expanding=True)))
+    .returning(document.c.created_by_step)
+)
 _credit = (
     update(step_job)
     .where(step_job.c.id == bindparam("of_step"))
@@ -59,15 +65,21 @@ def save_documents(transaction: Transaction, step_id: int, savings: Iterable[Sav
         else:
             _create(transaction, step_id, address, each)
             created += 1
-    step = transaction.connection.execute(_credit, {"of_step": step_id, "created": created}).one_or_none()
-    if step is not None:
-        transaction.changes.append(StepChanged(step.manager_id, step_id, step.name, step.status))
+    _count_created(transaction, step_id, created)
 
 
 def delete_documents(transaction: Transaction, addresses: Sequence[str]) -> None:
-    """Removes the documents of those addresses; unknown ones are passed over."""
-    where = document.c.address.in_(bindparam("addresses", expanding=True))
-    transaction.connection.execute(delete(document).where(where), {"addresses": [storable(a) for a in addresses]})
+    """Removes the documents of those addresses, and the credit for them; unknown ones are passed over."""
+    rows = transaction.connection.execute(_delete, {"addresses": [storable(address) for address in addresses]})
+    for step_id, number in Counter(rows.scalars()).items():
+        if step_id is not None:
+            _count_created(transaction, step_id, -number)
+
+
+def _count_created(transaction: Transaction, step_id: int, number: int) -> None:
+    step = transaction.connection.execute(_credit, {"of_step": step_id, "created": number}).one_or_none()
+    if step is not None:
+        transaction.changes.append(StepChanged(step.manager_id, step_id, step.name, step.status))
 
 
 def _create(transaction: Transaction, step_id: int, address: str, each: Saving) -> None:

@@ -3,15 +3,12 @@ them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from app.queue.failure_pattern import pattern_of
 from app.queue.prepared import PreparedUpdate
-from app.queue.status import Status
 from app.queue.tables import failure_group, worker_job
 from app.queue.writer import Transaction
 
@@ -25,31 +22,46 @@ _add = PreparedUpdate(
     .where(failure_group.c.step_id == bindparam("of_step"), failure_group.c.pattern == bindparam("with_pattern"))
     .values(number=failure_group.c.number + 1, last_id=bindparam("worker"), last_at=bindparam("now"))
 )
+_name = PreparedUpdate(
+    update(worker_job)
+    .where(worker_job.c.id == bindparam("of_worker"))
+    .values(failure_pattern=bindparam("with_pattern"))
+)
 _number = select(func.count()).select_from(failure_group).where(failure_group.c.step_id == bindparam("of_step"))
-_groups = select(failure_group).where(failure_group.c.step_id == bindparam("of_step"))
+_left = select(
+    func.count().label("left"), func.min(worker_job.c.id).label("first"), func.max(worker_job.c.id).label("last")
+).where(worker_job.c.step_id == bindparam("of_step"), worker_job.c.failure_pattern == bindparam("with_pattern"))
 _of_pattern = (failure_group.c.step_id == bindparam("of_step")) & (failure_group.c.pattern == bindparam("with_pattern"))
 _set = (
     update(failure_group)
     .where(_of_pattern)
-    .values(number=bindparam("left"), first_id=bindparam("first"), last_id=bindparam("last"), last_at=bindparam("at"))
+    .values(
+        number=bindparam("left"),
+        first_id=bindparam("first"),
+        last_id=bindparam("last"),
+        last_at=select(worker_job.c.finished_at).where(worker_job.c.id == bindparam("last")).scalar_subquery(),
+    )
 )
 _forget = delete(failure_group).where(_of_pattern)
-_failed = select(worker_job.c.id, worker_job.c.error, worker_job.c.finished_at).where(
-    worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.FAILED
-)
 
 
 def group_failure(transaction: Transaction, step_id: int, worker_id: int, error: str) -> None:
-    """Counts a work item that has just failed for good among those of its step that say the same."""
-    pattern = pattern_of(error)
+    """Counts a work item that has just failed for good among those of its step that say the same, and notes on it where
+    it was counted."""
+    pattern = _group(transaction, step_id, worker_id, pattern_of(error))
+    _name.execute(transaction.connection, [{"of_worker": worker_id, "with_pattern": pattern}])
+
+
+def _group(transaction: Transaction, step_id: int, worker_id: int, pattern: str) -> str:
     if _added(transaction, step_id, pattern, worker_id):
-        return
+        return pattern
     if transaction.connection.execute(_number, {"of_step": step_id}).scalar_one() >= MOST_GROUPS:
         pattern = OTHER
         if _added(transaction, step_id, pattern, worker_id):
-            return
+            return pattern
     row = {"step_id": step_id, "pattern": pattern, "number": 1, "first_id": worker_id, "last_id": worker_id}
     transaction.connection.execute(insert(failure_group), {**row, "last_at": transaction.now})
+    return pattern
 
 
 def _added(transaction: Transaction, step_id: int, pattern: str, worker_id: int) -> int:
@@ -57,63 +69,17 @@ def _added(transaction: Transaction, step_id: int, pattern: str, worker_id: int)
     return _add.execute(transaction.connection, [row])
 
 
-def patterns_of(transaction: Transaction, step_id: int) -> set[str]:
-    """The patterns that have a group of their own."""
-    query = select(failure_group.c.pattern).where(failure_group.c.step_id == step_id, failure_group.c.pattern != OTHER)
-    return set(transaction.connection.execute(query).scalars())
-
-
 def forget_groups(transaction: Transaction, step_id: int) -> None:
     """No work item of the step is failed any more."""
     transaction.connection.execute(delete(failure_group).where(failure_group.c.step_id == step_id))
 
 
-def ungroup(transaction: Transaction, step_id: int, failures: Sequence[tuple[int, str]]) -> None:
-    """Takes work items (id, error) that are no longer failed out of their groups."""
-    gone = {worker_id for worker_id, _ in failures}
-    groups = {row.pattern: row for row in transaction.connection.execute(_groups, {"of_step": step_id})}
-    left = {pattern: row.number for pattern, row in groups.items()}
-    for pattern, number in Counter(pattern_of(error) for _, error in failures).items():
-        own = min(number, left.get(pattern, 0))
-        left[pattern] = left.get(pattern, 0) - own
-        left[OTHER] = left.get(OTHER, 0) - (number - own)
-    for pattern, row in groups.items():
-        if left[pattern] == 0:
-            transaction.connection.execute(_forget, {"of_step": step_id, "with_pattern": pattern})
-        elif left[pattern] != row.number:
-            examples = _examples(transaction, step_id, row, gone, groups.keys())
-            transaction.connection.execute(
-                _set, {"of_step": step_id, "with_pattern": pattern, "left": left[pattern], **examples}
-            )
-
-
-def _examples(
-    transaction: Transaction, step_id: int, group: Any, gone: set[int], patterns: Collection[str]
-) -> dict[str, Any]:
-    """The first and the last of those that are left, by their ids."""
-    first, last = {"first": group.first_id}, {"last": group.last_id, "at": group.last_at}
-    if group.first_id in gone:
-        found = _example(transaction, step_id, group.pattern, patterns, worker_job.c.id)
-        first = {"first": found.id}
-    if group.last_id in gone:
-        found = _example(transaction, step_id, group.pattern, patterns, worker_job.c.id.desc())
-        last = {"last": found.id, "at": found.finished_at}
-    return first | last
-
-
-def _example(
-    transaction: Transaction, step_id: int, pattern: str, patterns: Collection[str], order: ColumnElement[Any]
-) -> Any:
-    """The next failed work item of the group. What the others are counted as depends on when they failed: any will
-    do."""
-    rows = transaction.connection.execute(
-        _failed.order_by(order), {"of_step": step_id}, execution_options={"yield_per": 200}
-    )
-    fallback = None
-    with rows:
-        for row in rows:
-            found = pattern_of(row.error or "")
-            if found == pattern or (pattern == OTHER and found not in patterns):
-                return row
-            fallback = fallback or row
-    return fallback
+def regroup(transaction: Transaction, step_id: int, patterns: Iterable[str]) -> None:
+    """Some work items have left these groups of the step: the groups are what is left of them."""
+    for pattern in patterns:
+        group = {"of_step": step_id, "with_pattern": pattern}
+        rest = transaction.connection.execute(_left, group).one()
+        if rest.left:
+            transaction.connection.execute(_set, {**group, **rest._asdict()})
+        else:
+            transaction.connection.execute(_forget, group)

@@ -15,17 +15,14 @@ from sqlalchemy import ColumnElement, bindparam, insert, literal, null, select, 
 
 from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkAdded
 from app.queue.deletions import is_being_deleted
-from app.queue.failure_pattern import pattern_of
 from app.queue.status import ACTIVE, FINAL, Status, StepState, starts_after_all
 from app.queue.store.counting import count
-from app.queue.store.failure_groups import OTHER, forget_groups, patterns_of, ungroup
+from app.queue.store.failure_groups import forget_groups, regroup
 from app.queue.store.logging import log_line
 from app.queue.store.roll_up import advance, roll_up
 from app.queue.store.start import refuse_one_too_many
 from app.queue.tables import attempt, manager_job, step_job, worker_job
 from app.queue.writer import Transaction
-
-IDS_AT_A_TIME = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +67,6 @@ class NothingToRetry(Exception):
 
 _run = select(manager_job).where(manager_job.c.id == bindparam("of_manager"))
 _steps = select(step_job).where(step_job.c.manager_id == bindparam("of_manager")).order_by(step_job.c.position)
-_failed = select(worker_job.c.id, worker_job.c.error).where(
-    worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.FAILED
-)
 _reopen_step = (
     update(step_job)
     .where(step_job.c.id == bindparam("of_step"), step_job.c.status.in_(tuple(FINAL)))
@@ -120,35 +114,24 @@ def retry(transaction: Transaction, again: Again, reason: str, concurrency: int 
 
 def _move_chosen(transaction: Transaction, step: Any, again: Again, reason: str) -> int:
     """Makes the step's failed work items pending, as far as they are meant; returns how many."""
-    own = worker_job.c.step_id == step.id
-    moved = 0
-    if again.is_whole:
-        moved = _move(transaction, step.id, Status.FAILED, own, reason)
-        if moved:
-            forget_groups(transaction, step.id)
-    elif failures := _failures(transaction, step.id, again):
-        ids = [worker_id for worker_id, _ in failures]
-        for first in range(0, len(ids), IDS_AT_A_TIME):
-            some = own & worker_job.c.id.in_(ids[first : first + IDS_AT_A_TIME])
-            moved += _move(transaction, step.id, Status.FAILED, some, reason)
-        ungroup(transaction, step.id, failures)
+    meant = worker_job.c.step_id == step.id
+    if again.worker_id is not None:
+        meant &= worker_job.c.id == again.worker_id
+    failed = meant if again.pattern is None else meant & (worker_job.c.failure_pattern == again.pattern)
+    patterns = set() if again.is_whole else _patterns(transaction, failed)
+    moved = _move(transaction, step.id, Status.FAILED, failed, reason)
+    if moved and again.is_whole:
+        forget_groups(transaction, step.id)
+    regroup(transaction, step.id, patterns)
     if again.cancelled and again.pattern is None:
-        meant = own if again.is_whole else own & (worker_job.c.id == again.worker_id)
         moved += _move(transaction, step.id, Status.CANCELLED, meant, reason)
     return moved
 
 
-def _failures(transaction: Transaction, step_id: int, again: Again) -> list[tuple[int, str]]:
-    """The failed work items that are meant, with their errors."""
-    query = _failed if again.worker_id is None else _failed.where(worker_job.c.id == again.worker_id)
-    rows = transaction.connection.execute(query, {"of_step": step_id})
-    failures = [(row.id, row.error or "") for row in rows]
-    if again.pattern is None:
-        return failures
-    if again.pattern == OTHER:
-        known = patterns_of(transaction, step_id)
-        return [each for each in failures if pattern_of(each[1]) not in known]
-    return [each for each in failures if pattern_of(each[1]) == again.pattern]
+def _patterns(transaction: Transaction, failed: ColumnElement[bool]) -> set[str]:
+    """The failure groups that those of the work items are in which failed."""
+    query = select(worker_job.c.failure_pattern).where(failed, worker_job.c.failure_pattern.is_not(None)).distinct()
+    return set(transaction.connection.execute(query).scalars())
 
 
 def _move_stopped(transaction: Transaction, run: Any, step: Any, reason: str) -> int:
@@ -172,6 +155,7 @@ def _move(transaction: Transaction, step_id: int, source: Status, meant: ColumnE
             due_at=0.0,
             error=None,
             traceback=None,
+            failure_pattern=None,
             claimed_by=None,
             started_at=None,
             finished_at=None,

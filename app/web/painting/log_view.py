@@ -81,12 +81,15 @@ class Hits:
     """What the search found. `rank`: which of the hits is the chosen line."""
 
     total: int
+    scope: str
+    all: str
+    """The page that shows nothing but the hits."""
     text: str
     rank: int | None
     previous: str | None
     next: str | None
     only: str | None
-    """The page that shows nothing but the hits."""
+    """The same page, where it is another one."""
     clear: str
 
 
@@ -179,6 +182,8 @@ def _hits(paint: LogPaint, tracks: Tracks) -> Hits:
     following = tracks.next_found(chosen or (0, 0))
     return Hits(
         total=tracks.total,
+        scope=zoom.scope,
+        all=query.anywhere().url(zoom.path),
         text=query.text or "",
         rank=tracks.rank(chosen) if chosen else None,
         previous=_line_url(paint, previous),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from app.queue.records import StepRecord
 from app.queue.snapshot import Snapshot
 from app.web import dom
+from app.web.painting.counts import Scope
 from app.web.painting.log_lines import Look, paint_lines
 from app.web.pieces import Painter, Piece
 from app.web.shelf import Shelf
@@ -58,7 +59,15 @@ def paint_panel(
     lines = painter.list("log_lines.html", dom.job(step.id, "lines"), chunks, total=step.log_count)
     shown = step.log_count - first_chunk * size.lines
     head = painter.piece("log_head.html", dom.job(step.id, "log-head"), step=step, shown=shown)
-    children = {"head": head, "lines": lines}
+    # Beside the head, whose own numbers cannot be links: it is a control already.
+    every = painter.piece(
+        "log_all.html",
+        dom.job(step.id, "log-all"),
+        total=step.log_count,
+        scope=Scope.of_step(step),
+        url=f"{dom.step_url(step.manager_id, step.name)}#{dom.job(step.id, 'lines')}",
+    )
+    children = {"head": head, "lines": lines, "all": every}
     return painter.piece("log_panel.html", dom.job(step.id, "log"), children, step=step, is_open=is_open)
 
 

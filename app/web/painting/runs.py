@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.queue.models import Level
 from app.queue.records import RunPage, RunRecord
 from app.queue.snapshot import Snapshot
 from app.web import dom
+from app.web.logs.query import LogQuery, LogZoom
 from app.web.painting.counts import Progress, Scope, Tally, paint_progress, paint_tally
 from app.web.painting.logs import QUEUE_PANEL, PanelSize
 from app.web.painting.steps import StepHead, took
@@ -77,7 +79,8 @@ def paint_title(painter: Painter, head: RunHead) -> Piece:
         "progress": painter.once(paint_progress, Progress(run.id, run.counts)),
         "tally": painter.once(paint_tally, Tally(Scope.of_run(run), run.id, run.counts)),
     }
-    return painter.piece("run_title.html", dom.job(run.id, "head"), children, head=head, run=run)
+    every_line = LogQuery(level=Level.DEBUG).url(LogZoom.run_path(run.id))
+    return painter.piece("run_title.html", dom.job(run.id, "head"), children, head=head, run=run, log_url=every_line)
 
 
 def paint_steps(
