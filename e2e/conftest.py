@@ -21,7 +21,7 @@ document.addEventListener("securitypolicyviolation",
     event => console.error("violation: " + event.violatedDirective + " " + event.blockedURI));
 """
 
-LEFT_OUT = "#liveness, [hx-sse\\\\:connect]"
+LEFT_OUT = r"#liveness, [hx-sse\:connect]"
 """Elements that say how the page is kept, not what it shows."""
 NORMALISED = """leftOut => {
     const copy = document.documentElement.cloneNode(true);
@@ -32,7 +32,8 @@ NORMALISED = """leftOut => {
     }
     copy.querySelector("body").removeAttribute("data-revision");
     copy.normalize();
-    return [location.href, document.title, copy.outerHTML.replace(/\\s*\\n\\s*/g, "").replace(/></g, ">\\n<")].join("\\n");
+    const html = copy.outerHTML.replace(/\\s*\\n\\s*/g, "").replace(/></g, ">\\n<");
+    return [location.href, document.title, html].join("\\n");
 }"""
 """All that a page shows, one element in a line. What is open belongs to the reader; all else is compared, attribute by
 attribute."""

@@ -18,6 +18,8 @@ from tests.web.theatre import Theatre
 
 PATHS = ("/queue", "/jobs/1", "/jobs/1/steps/one")
 
+pytestmark = pytest.mark.slow
+
 
 class Happenings:
     """A run of two steps, and others that come and go, in bursts of every kind of change."""
