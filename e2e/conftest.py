@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
+from e2e.scenes import furnish
 from tests.web.theatre import Theatre
 
 WATCH_FOR_VIOLATIONS = """
@@ -174,6 +175,14 @@ def proxy(theatre: Theatre) -> Iterator[CuttingProxy]:
     proxy = CuttingProxy(int(theatre.url.rpartition(":")[2]))
     yield proxy
     proxy.close()
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    """A server whose queue has something of everything. Tests read it, and move nothing in it."""
+    with Theatre(tmp_path_factory.mktemp("furnished")) as theatre:
+        furnish(theatre)
+        yield theatre
 
 
 @pytest.fixture

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+from playwright.sync_api import Page
+
 from tests.web.theatre import Theatre
 
 LONG = "a/rather/long/path/" * 12 + "averylongnamewithoutanyplacetobreakit" * 4
@@ -41,7 +45,19 @@ PATHS = (
     "/jobs/999",
     "/queue?status=nonsense",
 )
-"""Every kind of page and state of one. Those that answer a form: see `REFUSALS`."""
+"""Every kind of page, in each of its states."""
+KINDS = [PATHS[0], PATHS[1], PATHS[4], PATHS[9], PATHS[12], PATHS[14], PATHS[17], PATHS[22]]
+"""One of each kind."""
+
+EVERYWHERE = os.environ.get("SCREENS") == "all"
+"""`SCREENS=all`: every page in both themes and both widths, which takes minutes."""
+SCREENS = [("light", 1440), ("dark", 360), *([("dark", 1440), ("light", 360)] if EVERYWHERE else [])]
+
+
+def paths_on(screen: Page) -> tuple[str, ...] | list[str]:
+    """The pages to be looked at on that screen: all of them on a wide one, on the others one of each kind."""
+    size = screen.viewport_size
+    return PATHS if EVERYWHERE or (size and size["width"] > 1000) else KINDS
 
 
 def furnish(theatre: Theatre) -> None:
@@ -49,7 +65,7 @@ def furnish(theatre: Theatre) -> None:
     play("start", steps=["one", "two"], name=LONG, tags=["night"])
     (step_id,) = play("plan", items=[LONG, "short", "third"])
     play("claim", step_id=step_id, most=2)
-    for hundred in range(8):
+    for hundred in range(6):
         play("log", step_id=step_id, messages=[f"line {hundred * 100 + n}" for n in range(1, 100)], worker_id=ITEM)
         play("log", step_id=step_id, messages=["a needle"], level="warn", worker_id=ITEM)
     play("log", step_id=step_id, messages=[LONG, "said by nobody"], level="error")
