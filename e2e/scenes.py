@@ -84,5 +84,6 @@ def furnish(theatre: Theatre) -> None:
     assert play("start", steps=["only"], name="Cancelled run") == CANCELLED
     play("cancel", manager_id=CANCELLED)
     assert play("start", steps=["first", "second"], name="Waiting run") == WAITING
+    assert theatre.client.post("/jobs", data={"definition": "trial", "parameter.folder": "here"}).status_code == 303
     for number in range(EARLIER):
         play("cancel", manager_id=play("start", steps=["only"], name=f"Earlier run {number}"))

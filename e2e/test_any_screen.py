@@ -9,13 +9,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from e2e.scenes import CANCELLED, PATHS, SCREENS, paths_on
+from e2e.scenes import PATHS, SCREENS, paths_on
 from tests.stepglass import serving
 from tests.web.theatre import Theatre
 
 ANSWERS = {
     422: """<form method=post action=/jobs><input name=definition value=trial><button>ask</button></form>""",
-    409: f"""<form method=post action=/jobs/{CANCELLED}/cancellation><button>ask</button></form>""",
+    409: """<form method=post action=/jobs><input name=definition value=trial>
+        <input name=parameter.folder value=here><button>ask</button></form>""",
     404: """<form method=post action=/jobs/999/cancellation><button>ask</button></form>""",
     405: """<form method=post action=/jobs/1/log><button>ask</button></form>""",
     500: """<form method=post action=/stage/trouble enctype=text/plain><input name='{"of":"' value='ours"}'>

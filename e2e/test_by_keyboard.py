@@ -1,4 +1,4 @@
-"""Every page, by keyboard alone: Tab leads to whatever can be pressed, in the order of reading, and shows where it is."""
+"""Every page, by keyboard alone: Tab leads to whatever can be pressed, in the order of reading, and is seen to."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_log_is_read_by_keys(page: Page, furnished: Theatre) -> None:
     page.keyboard.press("Home")
     expect(log.locator("[data-line]").first).to_be_in_viewport()
     page.keyboard.press("End")
-    expect(log.locator(".chunk:last-child > li:last-child")).to_be_in_viewport()
+    expect(log.locator(".log-lines > .chunk:last-child > li:last-child")).to_be_in_viewport()
     _press(page, "#job-2-log-earlier a[rel=prev]", "Enter")
     expect(page).to_have_url(re.compile(r"before="))
     _press(page, "#job-2-log-later a[rel=last]", "Enter")
