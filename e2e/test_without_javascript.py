@@ -102,4 +102,4 @@ def test_one_goes_from_a_run_to_the_error_of_a_work_item(without_javascript: Pag
     page.get_by_role("link", name="error", exact=False).filter(has=page.locator("data")).click()
     expect(page.locator("#job-4-lines")).to_have_attribute("data-total", "1")
     page.get_by_role("link", name="Log of the run").click()
-    expect(page.locator("#job-1-lines")).to_have_attribute("data-total", "3")
+    expect(page.locator("#job-1-lines")).to_have_attribute("data-total", "4")
