@@ -346,8 +346,6 @@ def test_a_run_has_as_many_documents_wherever_one_looks(pages: Pages) -> None:
     (maker,), (changer,) = pages.play("claim", step_id=one), pages.play("claim", step_id=two)
     pages.play("save", step_id=one, worker_id=maker, addresses=[f"place {number}" for number in range(17)])
     pages.play("save", step_id=two, worker_id=changer, addresses=[f"place {number}" for number in range(4)])
-    assert pages.get("/api/jobs/1").json()["document_count"] == 17
-    assert pages.get(f"/api/jobs/{two}").json()["document_count"] == 0
     for path in ("/queue", "/jobs/1"):
         assert re.findall(r"([\d,]+) documents?<", pages.get(path).text) == ["17", "17"], path  # of the run, and of one
     for step, shown in (("one", ["17"]), ("two", [])):

@@ -1,8 +1,9 @@
 """Log panels. A panel shows the end of a step's log in chunks of a fixed number of lines.
 
-What it shows follows from the lines alone, those of debugging left out, so that a page that was open since the first line and a page
-that is opened now show the same: a new line is appended to the last chunk, a full chunk is followed by the next, and
-the chunk before the last two leaves the page. A line never changes once it is written, so neither does a full chunk.
+What it shows follows from the lines alone, those of debugging left out, so that a page that was open since the first
+line and a page that is opened now show the same: a new line is appended to the last chunk, a full chunk is followed by
+the next, and the chunk before the last two leaves the page. A line never changes once it is written, so neither does a
+full chunk.
 """
 
 from __future__ import annotations
