@@ -13,6 +13,7 @@ from app.web import addresses, dom
 from app.web.access import Access
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
 from app.web.live.hub import Live
+from app.web.run_view import RunView
 from app.web.screens import Screen, View
 from app.web.views import LogView, StepView
 
@@ -87,5 +88,6 @@ def _page(live: Live, page: str, view: View, screen: Screen, context: dict[str, 
         stream=stream + since,
         stands_still=isinstance(view, LogView) and not view.log.follows,
         has_log=isinstance(view, LogView),
+        has_steps=isinstance(view, RunView),
         **context,
     )
