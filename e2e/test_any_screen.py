@@ -3,58 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from e2e.scenes import PATHS, SCREENS, paths_on
+from tests.stepglass import serving
 from tests.web.theatre import Theatre
 
-LONG = "a/rather/long/path/" * 12 + "averylongnamewithoutanyplacetobreakit" * 4
-PATHS = ["/queue", "/jobs/1", "/jobs/1/steps/one", "/jobs", "/jobs/4", "/nowhere"]
-PATHS += ["/jobs/1/log", "/jobs/1/steps/one?q=path&line=2#L2", "/jobs/1/steps/one?level=warn&wrap=off"]
-PATHS += ["/documents", "/documents?step_id=2", "/jobs?kind=worker&failure=0"]
+ANSWERS = {
+    422: """<form method=post action=/jobs><input name=definition value=trial><button>ask</button></form>""",
+    409: """<form method=post action=/jobs><input name=definition value=trial>
+        <input name=parameter.folder value=here><button>ask</button></form>""",
+    404: """<form method=post action=/jobs/999/cancellation><button>ask</button></form>""",
+    405: """<form method=post action=/jobs/1/log><button>ask</button></form>""",
+    500: """<form method=post action=/stage/trouble enctype=text/plain><input name='{"of":"' value='ours"}'>
+        <button>ask</button></form>""",
+}
+"""Pages that answer a form which asks for what cannot be."""
 
 
-@pytest.fixture
-def theatre_with_long_names(theatre: Theatre) -> Theatre:
-    theatre.play("start", steps=["one", "two"], name=LONG)
-    (step_id,) = theatre.play("plan", items=[LONG, "short"])
-    theatre.play("claim", step_id=step_id, most=2)
-    theatre.play("log", step_id=step_id, messages=[LONG, "warned"], level="warn")
-    coloured = [f"\x1b[{face}mface {face}\x1b[0m" for face in (1, 2, 31, 33, 36, 92, 97, 44, "38;5;17", "38;5;230")]
-    theatre.play("log", step_id=step_id, messages=["::group::Install", *coloured, "::endgroup::"])
-    theatre.play("save", step_id=step_id, worker_id=4, addresses=[LONG, "file:/short"])
-    theatre.play("fail", step_id=step_id, error=LONG)
-    return theatre
-
-
-@pytest.fixture(params=["light", "dark"])
-def themed(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    context = browser.new_context(color_scheme=request.param)
-    yield context.new_page()
-    context.close()
+@pytest.fixture(params=SCREENS, ids=str)
+def screen(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    theme, width = request.param
+    page = browser.new_page(color_scheme=theme, viewport={"width": width, "height": 900})
+    yield page
+    page.close()
 
 
 @pytest.mark.parametrize("width", [360, 768, 3840])
-def test_no_page_is_wider_than_the_screen(page: Page, theatre_with_long_names: Theatre, width: int) -> None:
+def test_no_page_is_wider_than_the_screen(page: Page, furnished: Theatre, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     for path in PATHS:
-        page.goto(theatre_with_long_names.url + path)
+        page.goto(furnished.url + path)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
 
 
-def test_no_page_breaks_a_rule_of_accessibility(themed: Page, theatre_with_long_names: Theatre) -> None:
-    for path in PATHS:
-        themed.goto(theatre_with_long_names.url + path)
-        themed.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-        found = Axe().run(themed)
-        assert found.violations_count == 0, f"{path}\n{found.generate_report()}"
+@pytest.mark.slow
+def test_no_page_breaks_a_rule_of_accessibility(screen: Page, furnished: Theatre) -> None:
+    for path in paths_on(screen):
+        screen.goto(furnished.url + path)
+        _keeps_the_rules(screen, path)
 
 
-def test_the_first_key_leads_past_the_header(page: Page, theatre: Theatre) -> None:
-    page.goto(f"{theatre.url}/queue")
+def test_no_answer_to_a_form_breaks_a_rule_of_accessibility(screen: Page, furnished: Theatre) -> None:
+    for status, form in ANSWERS.items():
+        screen.goto(f"{furnished.url}/nowhere")
+        screen.locator("main").evaluate("(main, form) => main.innerHTML = form", form)
+        with screen.expect_navigation() as navigation:
+            screen.get_by_role("button", name="ask").click()
+        assert navigation.value.status == status
+        _keeps_the_rules(screen, str(status))
+        assert screen.get_by_role("main").get_by_role("link").count() > 0
+
+
+def test_the_page_of_the_api_and_an_empty_queue_break_no_rule_of_accessibility(screen: Page, tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        screen.goto(f"{server.url}/schema")
+        _keeps_the_rules(screen, "/schema")
+        assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        screen.goto(f"{server.url}/queue")
+        _keeps_the_rules(screen, "a queue in which nothing has run")
+
+
+def test_the_first_key_leads_past_the_header(page: Page, furnished: Theatre) -> None:
+    page.goto(f"{furnished.url}/queue")
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#content")).to_be_focused()
+
+
+def _keeps_the_rules(page: Page, what: str) -> None:
+    """Looks at everything on the page, what is folded included."""
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    found = Axe().run(page)
+    assert found.violations_count == 0, f"{what}\n{found.generate_report()}"

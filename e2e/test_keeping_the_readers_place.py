@@ -39,6 +39,17 @@ def test_what_was_folded_stays_folded(visitor: Visitor, theatre: Theatre, step_i
     expect(page.locator("#job-2-log")).not_to_have_attribute("open", "")
 
 
+def test_a_row_folds_and_only_its_links_lead_away(visitor: Visitor, step_id: int) -> None:
+    page = visitor.open("/queue")
+    for part in ("#job-1 .badge", "#job-1-progress", "#job-2-head .type", "#job-2-lines"):
+        page.locator(part).first.click()
+    page.locator("#job-1-summary").click()
+    expect(page.locator("#job-1-fold")).not_to_have_attribute("open", "")
+    assert visitor.navigations == 1
+    page.locator("#job-1-head h3 a").click()
+    expect(page).to_have_url(f"{visitor.url}/jobs/1")
+
+
 def test_the_focus_stays_where_it_is(visitor: Visitor, theatre: Theatre, step_id: int) -> None:
     page = visitor.open("/queue")
     page.locator("#count-step-2-worker-pending").focus()

@@ -3,88 +3,17 @@
 from __future__ import annotations
 
 import re
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
 
-import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Request, expect
 
-from e2e.conftest import Visitor
+from e2e.conftest import CuttingProxy, Visitor, show_as, until_watched_by
 from tests.web.theatre import Theatre
-
-SHOW_AS = """state => {
-    Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
-    Object.defineProperty(document, "hidden", {value: state === "hidden", configurable: true});
-    document.dispatchEvent(new Event("visibilitychange"));
-}"""
-
-
-class CuttingProxy:
-    """Hands bytes to and fro, until it is told to cut every connection."""
-
-    def __init__(self, port: int) -> None:
-        self._behind = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def cut(self) -> None:
-        cut, self._open = self._open, []
-        for each in cut:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._threads.pop(0).join()
-        self._listener.close()
-        self.cut()
-        for thread in self._threads:
-            thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                front, _ = self._listener.accept()
-            except OSError:
-                return
-            back = socket.create_connection(("127.0.0.1", self._behind))
-            self._open += [front, back]
-            for source, target in ((front, back), (back, front)):
-                self._threads.append(threading.Thread(target=self._hand_on, args=(source, target)))
-                self._threads[-1].start()
-
-    @staticmethod
-    def _hand_on(source: socket.socket, target: socket.socket) -> None:
-        with source, suppress(OSError):
-            while chunk := source.recv(65_536):
-                target.sendall(chunk)
-            target.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture
-def proxy(theatre: Theatre) -> Iterator[CuttingProxy]:
-    proxy = CuttingProxy(int(theatre.url.rpartition(":")[2]))
-    yield proxy
-    proxy.close()
-
-
-def until_watched_by(theatre: Theatre, page: Page, number: int) -> None:
-    for _ in range(200):
-        if theatre.play("watchers") == number:
-            return
-        page.wait_for_timeout(25)
-    raise AssertionError(f"there are {theatre.play('watchers')} streams, not {number}")
 
 
 def test_a_hidden_tab_costs_nothing_and_is_true_when_it_is_shown(visitor: Visitor, theatre: Theatre) -> None:
     theatre.play("start", steps=["one"], name="Before")
     page = visitor.open("/queue")
-    page.evaluate(SHOW_AS, "hidden")
+    show_as(page, "hidden")
     until_watched_by(theatre, page, 0)
     for number in range(5):
         theatre.play("start", steps=["one"], name=f"Meanwhile {number}")
@@ -92,7 +21,7 @@ def test_a_hidden_tab_costs_nothing_and_is_true_when_it_is_shown(visitor: Visito
     theatre.play("start", steps=["one"], name="The last")
     assert theatre.play("reads") == reads
     expect(page.locator("#runs")).not_to_contain_text("Meanwhile")
-    page.evaluate(SHOW_AS, "visible")
+    show_as(page, "visible")
     expect(page.locator("#runs > .run")).to_have_count(7, timeout=2_000)
     watched = visitor.dom
     assert visitor.navigations == 1

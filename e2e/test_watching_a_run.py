@@ -30,6 +30,8 @@ def test_a_run_appears_works_and_ends_before_ones_eyes(visitor: Visitor, theatre
     theatre.play("log", step_id=step_id, messages=[f"file {number}" for number in range(1, 9)])
     expect(page.locator("#job-2-line-8 .message")).to_have_text("file 8")
 
+    theatre.play("save", step_id=step_id, worker_id=4, addresses=["one", "two"])
+    expect(page.locator("#job-1-head")).to_contain_text("2 documents")
     theatre.play("complete", step_id=step_id, most=2)
     theatre.play("fail", step_id=step_id, most=1)
     visitor.follow(step_2_worker_completed="2", step_2_worker_failed="1", all_worker_failed="1")
@@ -45,6 +47,22 @@ def test_a_run_appears_works_and_ends_before_ones_eyes(visitor: Visitor, theatre
     expect(page.locator("#announcement")).to_contain_text("completed")
     assert page.title() == "Queue: Stepglass"
     assert visitor.navigations == 1
+
+
+def test_watching_asks_for_nothing(visitor: Visitor, theatre: Theatre) -> None:
+    """One stream brings it all, however many work items there are, and nothing more when the run is over."""
+    page = visitor.open("/queue")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    theatre.play("start", steps=["one"])
+    (step_id,) = theatre.play("plan", items=[f"item {number}" for number in range(1_000)])
+    theatre.play("claim", step_id=step_id, most=1_000)
+    theatre.play("log", step_id=step_id, messages=["a line"] * 500)
+    theatre.play("complete", step_id=step_id, most=1_000)
+    theatre.play("log", step_id=step_id, messages=["an afterword"])
+    visitor.follow(step_2_worker_completed="1,000", all_worker_completed="1,000")
+    visitor.caught_up()
+    assert [url for url in asked if "/static/icons/" not in url] == []
 
 
 def test_the_title_of_the_tab_tells_the_state(visitor: Visitor, theatre: Theatre) -> None:

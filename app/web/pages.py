@@ -15,6 +15,7 @@ from app.web.dependencies import AnyRequest, TheAccess, TheLive
 from app.web.documents_view import DocumentsView
 from app.web.live.browsers import browser_of, name_tag
 from app.web.live.hub import Live
+from app.web.run_view import RunView
 from app.web.screens import Screen, View
 from app.web.views import LogView, StepView
 
@@ -102,5 +103,6 @@ def _page(live: Live, page: str, view: View, screen: Screen, context: dict[str, 
         stands_still=isinstance(view, LogView) and not view.log.follows,
         has_log=isinstance(view, LogView),
         has_documents=isinstance(view, DocumentsView),
+        has_steps=isinstance(view, RunView),
         **context,
     )

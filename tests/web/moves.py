@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from app.queue.documents import Document
 from app.queue.models import Level
 from app.queue.run_plan import FailureAction, OnError, RunPlan, StepPlan, Tolerance
 from app.queue.store.cancel import cancel
 from app.queue.store.claim import ClaimedItem, claim
 from app.queue.store.delete import NotOver, delete_run
+from app.queue.store.documents import Saving, delete_documents, save_documents
 from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
@@ -74,6 +76,15 @@ class Moves:
             _, step_id = self._steps[number % len(self._steps)]
             said = [(LEVELS[n % 4], f"{'::group::' if n % 11 == 3 else ''}line {n}") for n in range(number % 30 + 1)]
             await self.write(log, [Line(step_id, None, 1.0, level, message) for level, message in said])
+
+    async def save(self, number: int) -> None:
+        if self._claimed:
+            item = self._claimed[number % len(self._claimed)]
+            documents = [Document(f"file:/{n % 40}", f"by {item.id}", "", "trial") for n in range(number, number + 15)]
+            await self.write(save_documents, item.step_id, [Saving(document, item.id) for document in documents])
+
+    async def remove(self, number: int) -> None:
+        await self.write(delete_documents, [f"file:/{n % 40}" for n in range(number, number + 10)])
 
     async def flood(self, number: int) -> None:
         for _ in range(number % 30 + 1):

@@ -129,6 +129,10 @@ class Stage:
         documents = [Document(address, address, f"by {worker_id}", "trial") for address in addresses]
         await self._write(save_documents, step_id, [Saving(document, worker_id) for document in documents])
 
+    async def trouble(self, of: str) -> None:
+        """What no handler expects."""
+        raise RuntimeError(of)
+
     async def cancel(self, manager_id: int) -> bool:
         return await self._write(cancel, manager_id, "cancelled by a person")
 

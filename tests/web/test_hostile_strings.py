@@ -229,7 +229,8 @@ class Skeleton(HTMLParser):
             return ""
         for form in self._forms:
             value = value.replace(form, "text")
-        return re.sub(r"failure-[0-9a-f]{8}|[0-9]+", "#", value)
+        value = re.sub(r"failure=[\w.~%+-]*$", "failure=text", value)  # a pattern, in which the text is no more
+        return re.sub(r"failure(-|:[0-9]+:)[0-9a-f]{8}|[0-9]+", "#", value)
 
 
 @cache
@@ -275,10 +276,11 @@ def assert_only_text(hostile: Hostile, path: str, found: httpx.Response, harmles
 
 
 def assert_headers_unharmed(hostile: Hostile, found: httpx.Response, harmless: httpx.Response) -> None:
-    assert list(found.headers) == list(harmless.headers), hostile.name
+    named_once = {"set-cookie"}  # a browser gets its name with the first page
+    assert [*found.headers.keys() - named_once] == [*harmless.headers.keys() - named_once], hostile.name
     for name, value in found.headers.multi_items():
         assert value.isascii() and value.isprintable(), (hostile.name, name)
-        if name not in ("content-length", "location"):
+        if name not in ("content-length", "location", *named_once):
             assert re.sub("[0-9]+", "#", value) == re.sub("[0-9]+", "#", harmless.headers[name]), (hostile.name, name)
     assert HEADERS.items() <= {name: found.headers[name] for name in HEADERS}.items()
 
@@ -313,11 +315,11 @@ async def test_json_tells_the_string_as_it_is(house: House, hostile: Hostile) ->
 
 
 def values(tree: Any) -> list[str]:
-    """All texts in some JSON, keys too."""
+    """All texts in some JSON, keys too; but the pattern of a failure is not as it was said."""
     if isinstance(tree, str):
         return [tree]
     if isinstance(tree, dict):
-        return [text for pair in tree.items() for each in pair for text in values(each)]
+        return [text for pair in tree.items() if pair[0] != "pattern" for each in pair for text in values(each)]
     return [text for each in tree for text in values(each)] if isinstance(tree, list) else []
 
 
@@ -398,8 +400,8 @@ class Page:
         """Takes everything there is, as bytes on the wire are taken."""
         while tasks := [each._painting for each in live._channels.values() if each._painting]:
             await asyncio.gather(*tasks)
-        queue = self.subscriber._queue
-        sent = b"".join(filter(None, (queue.get_nowait() for _ in range(queue.qsize()))))
+        sent = b"".join(self.subscriber._waiting)
+        self.subscriber._waiting.clear()
         assert not NEVER_RAW.search(sent.decode())
         for event in events(sent):
             message = parsed(event.data)
@@ -455,7 +457,7 @@ async def test_a_text_without_an_end_leaves_pages_bounded(tmp_path: Path, hostil
                 assert page.status_code == 200
                 assert len(page.text) < 5_000_000, job
             failed = await client.get(f"/jobs/{played.failed}")
-            assert "930,000 characters left out" in failed.text
+            assert f"{len(hostile.stored) - 70_000:,} characters left out" in failed.text
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,15 @@ def test_a_failed_work_item_is_named_by_an_error_line_of_its_step(pages: Pages, 
     assert page.messages == ["a failed: out of luck"]
 
 
+def test_each_of_many_that_end_at_once_has_a_line_that_names_it(pages: Pages, step_id: int) -> None:
+    run_id = pages.play("start", steps=["many"], name="Many")
+    (many,) = pages.play("plan", items=[f"worker {number}" for number in range(301)])
+    pages.play("claim", step_id=many, most=301)
+    pages.play("fail", step_id=many, most=301, error="out of luck")
+    said = pages.get(f"/jobs/{run_id}/steps/many/log.txt?level=error").text.splitlines()
+    assert {line.split("\t")[4] for line in said} >= {f"worker {n} failed: out of luck" for n in range(301)}
+
+
 # Levels
 
 
@@ -159,16 +168,52 @@ def test_the_totals_of_levels_hold_under_a_search_and_at_a_line(long_log: Pages,
         assert LogPage(long_log, str(page.element(f"job-2-log-{status}").get("href"))).total == number
 
 
-def test_debug_lines_are_left_out_from_info_on_and_keep_their_numbers_from_the_others(
-    pages: Pages, step_id: int
-) -> None:
+def test_lines_of_debugging_are_shown_to_who_asks_for_them(pages: Pages, step_id: int) -> None:
+    (worker_id,) = pages.play("claim", step_id=step_id)
+    say(pages, step_id, "::group::one", "two", "::endgroup::", worker_id=worker_id)
+    say(pages, step_id, "four", "five", level="debug", worker_id=worker_id)
+    say(pages, step_id, "six", level="warn", worker_id=worker_id)
+    for path in (STEP, f"{STEP}?level=info", f"/jobs/{worker_id}", "/jobs/1/log"):
+        page = LogPage(pages, path)
+        assert (page.lines, page.total) == ([1, 2, 3, 6], 4), path
+        every = LogPage(pages, str(page.link("6 all")))
+        assert (every.lines, every.total) == ([1, 2, 3, 4, 5, 6], 6), path
+    assert LogPage(pages, f"{STEP}?level=warn").lines == [6]
+    assert [line.split("\t")[0] for line in pages.get(f"{STEP}/log.txt").text.splitlines()] == list("123456")
+
+
+@pytest.mark.parametrize("path", ["/queue", "/jobs/1", "/fragments/steps/2"])
+def test_the_end_of_a_log_has_no_lines_of_debugging(pages: Pages, step_id: int, path: str) -> None:
+    for burst in range(40):
+        say(pages, step_id, "noise", "noise", level="debug")
+        say(pages, step_id, "one", "two", "three")
+        if burst == 20:
+            pages.get(path)  # chunks that were painted while they grew
+    page = LogPage(pages, path)
+    assert page.lines == [n for n in range(1, 201) if n % 5 not in (1, 2)][-len(page.lines) :]
+    assert page.element("job-2-lines").get("data-total") == "120"
+    assert f"last {len(page.lines)} of 120 lines, 80 of debugging left out" in page.said
+
+
+def test_a_log_of_nothing_but_debugging_says_so(pages: Pages, step_id: int) -> None:
+    say(pages, step_id, "one", level="debug")
+    page = LogPage(pages, STEP)
+    assert (page.lines, page.total) == ([], 0)
+    assert LogPage(pages, str(page.link("Show them."))).lines == [1]
+    assert "no lines yet, 1 of debugging left out" in LogPage(pages, "/queue").said
+
+
+def test_a_link_to_a_line_of_debugging_shows_that_line(pages: Pages, step_id: int) -> None:
     say(pages, step_id, "one")
-    say(pages, step_id, "two", level="debug")
-    say(pages, step_id, "three", level="warn")
-    assert LogPage(pages, STEP).lines == [1, 2, 3]
-    assert LogPage(pages, f"{STEP}?level=info").lines == [1, 3]
-    assert LogPage(pages, f"{STEP}?level=warn").lines == [3]
-    assert LogPage(pages, f"{STEP}?level=error").lines == []
+    say(pages, step_id, "two, a needle", level="debug")
+    say(pages, step_id, "three, a needle")
+    number = LogPage(pages, f"{STEP}?level=debug").element("L2").find("a")
+    assert number is not None
+    assert number.attrib["href"] == f"{STEP}?level=debug&line=2#L2"
+    assert LogPage(pages, f"{STEP}?line=2").lines == [1, 2, 3]
+    assert LogPage(pages, f"{STEP}?line=3").lines == [1, 3]
+    assert "1 line with" in LogPage(pages, f"{STEP}?q=needle").said
+    assert "2 of 2 lines with" in LogPage(pages, f"{STEP}?q=needle&level=debug&line=3").said
 
 
 def test_the_levels_of_a_work_item_are_its_own(pages: Pages, step_id: int) -> None:

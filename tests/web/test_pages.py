@@ -441,3 +441,16 @@ def test_the_style_sheet_is_one_and_may_be_kept(pages: Pages) -> None:
     answer = pages.get(addresses[0])
     assert answer.headers["content-type"].startswith("text/css")
     assert "immutable" in answer.headers["cache-control"]
+
+
+def test_a_run_has_as_many_documents_wherever_one_looks(pages: Pages) -> None:
+    """Those that a later step changes are no new ones."""
+    pages.play("start", steps=["one", "two"], depends=False)
+    one, two = pages.play("plan", items=["a"])
+    (maker,), (changer,) = pages.play("claim", step_id=one), pages.play("claim", step_id=two)
+    pages.play("save", step_id=one, worker_id=maker, addresses=[f"place {number}" for number in range(17)])
+    pages.play("save", step_id=two, worker_id=changer, addresses=[f"place {number}" for number in range(4)])
+    for path in ("/queue", "/jobs/1"):  # of the run, and of one
+        assert re.findall(r"([\d,]+)</data> documents?<", pages.get(path).text) == ["17", "17"], path
+    for step, shown in (("one", ["17"]), ("two", [])):
+        assert re.findall(r"([\d,]+)</data> documents?<", pages.get(f"/jobs/1/steps/{step}").text) == shown

@@ -115,7 +115,7 @@ def test_at_most_ten_slowest_work_items_are_listed(failing: Pages) -> None:
 def test_a_step_says_what_it_waits_for(failing: Pages) -> None:
     failing.play("start", steps=["one", "two"], name="Another")
     page = failing.get("/jobs/10").text
-    assert '<span class="after">after one</span>' in page
+    assert '<span class="after">after <bdi>one</bdi></span>' in page
     assert "waiting for step one" in page
 
 

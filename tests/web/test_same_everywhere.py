@@ -23,10 +23,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from app.main import create_app
 from app.queue import audit
 from app.queue.models import Kind, Level
-from app.queue.snapshot import JobFilter
+from app.queue.snapshot import DocumentFilter, JobFilter
 from app.queue.status import Status
 from app.settings import Settings
 from app.web.access import Access
+from app.web.documents_view import DocumentsView
 from app.web.live import channel
 from app.web.logs.query import LogQuery
 from app.web.queue_view import QueueView
@@ -40,7 +41,11 @@ from tests.web.watcher import Watcher
 HISTORIES = int(os.environ.get("HISTORIES", "2"))
 NUMBER = st.integers(0, 99)
 OFTEN = ["plan", "claim", "complete", "fail"]
-VERBS = ["start", *OFTEN, *OFTEN, *OFTEN, "retry", "retry", "cancel", "log", "flood", "delete"]
+VERBS = ["start", *OFTEN, *OFTEN, *OFTEN, "retry", "retry", "cancel", "log", "flood", "save", "remove", "delete"]
+
+
+ALWAYS = (QueueView(), JobsView(JobFilter(Kind.WORKER, Status.FAILED)), DocumentsView(DocumentFilter()))
+"""Views that no deletion of a run ends."""
 
 
 def views_of(manager_id: int) -> list[View]:
@@ -52,6 +57,7 @@ def views_of(manager_id: int) -> list[View]:
         StepView(manager_id, "first", LogQuery(text="line 2")),
         StepView(manager_id, "first", LogQuery(after="20", wrap=False)),
         StepView(manager_id, "first", LogQuery(text="1", line="5")),
+        DocumentsView(DocumentFilter(manager_id=manager_id)),
     ]
 
 
@@ -67,7 +73,7 @@ class SameEverywhere(RuleBasedStateMachine):
         self._do(self._serve())
         self.moves = Moves(self.access.writer)
         self._do(self.moves.start(number))
-        self._do(self._watch(QueueView(), JobsView(JobFilter(Kind.WORKER, Status.FAILED)), *views_of(1)))
+        self._do(self._watch(*ALWAYS, *views_of(1)))
 
     async def _serve(self) -> None:
         """Begins to serve, in a task of its own: what the server has entered it must leave there."""

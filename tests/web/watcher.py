@@ -48,8 +48,8 @@ class Watcher:
         """Takes whatever the stream has to say of what is committed by now."""
         while self._channel._painting is not None:
             await asyncio.wait([self._channel._painting])
-        assert not self._subscriber.cut.is_set()
-        while not self._subscriber._queue.empty():
+        assert not self._subscriber.is_cut
+        while self._subscriber._waiting:
             for message in (await anext(self._frames)).decode().split("\n\n"):
                 self.dom.receive(message)
                 if found := re.search(r"^id: (.+)$", message, re.MULTILINE):

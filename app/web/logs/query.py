@@ -16,9 +16,9 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Which part of a log is shown. `level`: lines at least that severe; `text`: lines that contain it; one of `after`,
-    `before` and `line`, or none: the end of the log, which follows it. With `line` the lines around it are shown, with
-    `text` in them or not."""
+    """Which part of a log is shown. `level`: lines at least that severe, without it all but those of debugging; `text`:
+    lines that contain it; one of `after`, `before` and `line`, or none: the end of the log, which follows it. With
+    `line` the lines around it are shown, with `text` in them or not."""
 
     level: Level | None = None
     text: str | None = None
@@ -33,9 +33,14 @@ class LogQuery:
         return self.after is None and self.before is None and self.line is None
 
     @property
+    def least(self) -> Level:
+        """The least severe level that is shown. Who wants lines of debugging asks for them."""
+        return self.level or Level.INFO
+
+    @property
     def selects(self) -> bool:
-        """Whether some lines may not be shown."""
-        return self.level is not None or (self.text is not None and self.line is None)
+        """Whether lines are picked from among those that belong together."""
+        return self.least in (Level.WARN, Level.ERROR) or (self.text is not None and self.line is None)
 
     def but(self, **changes: Any) -> LogQuery:
         return replace(self, **changes)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from app.queue.log_reading import LogFilter, LogReading
+from app.queue.models import Level
 from app.queue.records import LevelCounts, LogLine, StepRecord
 from app.queue.snapshot import Snapshot
 from app.web.logs.query import LogQuery, LogZoom, Place
@@ -134,10 +135,23 @@ def _track(
     step: StepRecord,
     kept: dict[int, LevelCounts] | None,
 ) -> Track:
-    matching = LogFilter(step_id=step.id, worker_id=zoom.worker_id, level=query.level)
     if query.text:
         wanted = LogFilter(step_id=step.id, worker_id=zoom.worker_id, text=query.text)
         found = searches.find(snapshot, step, wanted)
-        return Track(snapshot.logs, step, matching, found.levels, found.at_least(query.level))
+        levels = found.levels
+        matching = _matching(step, zoom.worker_id, query.least, levels)
+        return Track(snapshot.logs, step, matching, levels, found.at_least(matching.level))
     levels = kept[step.id] if kept is not None else snapshot.logs.levels_of_item(zoom.owner_id)
-    return Track(snapshot.logs, step, matching, levels, None)
+    return Track(snapshot.logs, step, _matching(step, zoom.worker_id, query.least, levels), levels, None)
+
+
+def everyday_track(snapshot: Snapshot, step: StepRecord) -> Track:
+    """What is shown of a step's log when nobody has asked for anything: all but the lines of debugging."""
+    levels = snapshot.logs.levels([step.id])[step.id]
+    return Track(snapshot.logs, step, _matching(step, None, Level.INFO, levels), levels, None)
+
+
+def _matching(step: StepRecord, worker_id: int | None, least: Level, levels: LevelCounts) -> LogFilter:
+    """Those lines of the step. Without a level where no line is below it: so they are found by their numbers alone."""
+    level = None if levels.at_least(least) == levels.at_least(None) else least
+    return LogFilter(step_id=step.id, worker_id=worker_id, level=level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from app.queue.models import Level
 from app.queue.records import LogLine
 from app.web import dom
 from app.web.painting.log_groups import Group, ends_group, group_name, grouped
@@ -22,13 +23,15 @@ class Look:
     """How the lines of one log look. `path`: the page on which each of them has a place.
 
     `linked`: this is that page, so that lines have their short ids and lead to themselves. `has_steps`: lines of
-    several steps stand there. `says_who`: they tell which work item said them. `chosen`: the line asked for."""
+    several steps stand there. `says_who`: they tell which work item said them. `debugs`: lines of debugging are shown.
+    `chosen`: the line asked for."""
 
     path: str
     characters: int = LONG
     linked: bool = False
     has_steps: bool = False
     says_who: bool = True
+    debugs: bool = False
     text: str | None = None
     wrap: bool = True
     chosen: tuple[int, int] | None = None
@@ -53,7 +56,8 @@ class ShownLine:
     def url(self) -> str:
         """The page of the log, opened where the line stands."""
         place = f"{self.line.step_id}.{self.line.line}" if self.look.has_steps else self.line.line
-        query = {"q": self.look.text, "line": place, "wrap": None if self.look.wrap else "off"}
+        level = Level.DEBUG if self.look.debugs else None
+        query = {"level": level, "q": self.look.text, "line": place, "wrap": None if self.look.wrap else "off"}
         return f"{dom.with_query(self.look.path, query)}#{self.anchor}"
 
     @property

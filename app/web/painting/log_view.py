@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from app.queue.models import Level
@@ -23,12 +23,13 @@ WINDOW = 250
 BEFORE_LINE = 100
 """Lines that a window shows before the line that is asked for."""
 
-LEVELS: tuple[tuple[Level | None, str], ...] = (
-    (None, "all"),
-    (Level.INFO, "info or above"),
-    (Level.WARN, "warn or above"),
-    (Level.ERROR, "error"),
+LEVELS = (
+    (Level.DEBUG, "all", "all"),
+    (Level.INFO, "info", "info or above"),
+    (Level.WARN, "warn", "warn or above"),
+    (Level.ERROR, "error", "error"),
 )
+"""What can be asked for: the least severe level, its name on the page, and how it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class LogPaint:
             linked=True,
             has_steps=zoom.has_steps,
             says_who=zoom.worker_id is None,
+            debugs=query.level is Level.DEBUG,
             text=query.text,
             wrap=query.wrap,
             chosen=self.chosen,
@@ -69,7 +71,7 @@ class LevelChoice:
 
     id: str
     scope: str
-    level: Level | None
+    name: str
     word: str
     number: int
     url: str
@@ -104,12 +106,15 @@ class Window:
 
 
 def paint_log(paint: LogPaint) -> Piece:
+    if paint.query.level is None and _is_of_debugging(paint):
+        paint = replace(paint, query=paint.query.but(level=Level.DEBUG))
     zoom, query = paint.zoom, paint.query
     tracks = tracks_of(paint.snapshot, paint.searches, zoom, query)
     shown = tracks
     if query.text and query.line is not None:
         shown = tracks_of(paint.snapshot, paint.searches, zoom, query.but(text=None))
     window = _tail(paint, shown) if query.follows else _window(paint, shown)
+    hidden = 0 if query.selects else shown.levels.at_least(None) - shown.total
     painter = paint.painter
     children = {
         "bar": _paint_bar(paint, shown),
@@ -131,7 +136,8 @@ def paint_log(paint: LogPaint) -> Piece:
             total=shown.total,
             has_spoken=any(step.log_count for step in zoom.steps),
             is_final=all(step.is_final for step in zoom.steps),
-            every=query.but(level=None, text=None).anywhere().url(zoom.path),
+            every=query.but(level=Level.DEBUG if hidden else None, text=None).anywhere().url(zoom.path),
+            hidden=hidden,
         ),
         "later": painter.piece(
             "log_later.html",
@@ -143,22 +149,31 @@ def paint_log(paint: LogPaint) -> Piece:
     return painter.piece("log_view.html", paint.id("log"), children, zoom=zoom, query=query)
 
 
+def _is_of_debugging(paint: LogPaint) -> bool:
+    """Whether the line that is asked for would be missing among those shown by default."""
+    if paint.chosen is None:
+        return False
+    step_id, number = paint.chosen
+    return any(line.level is Level.DEBUG for line in paint.snapshot.logs.at(step_id, [number]))
+
+
 def _paint_bar(paint: LogPaint, tracks: Tracks) -> Piece:
     zoom, query = paint.zoom, paint.query
     choices = {
-        f"level_{level or 'all'}": LevelChoice(
-            paint.id(f"log-{level or 'all'}"),
+        f"level_{name}": LevelChoice(
+            paint.id(f"log-{name}"),
             zoom.scope,
-            level,
+            name,
             word,
             tracks.levels.at_least(level),
-            query.but(level=level, after=None, before=None).url(zoom.path),
-            query.level == level or (level is None and query.level is Level.DEBUG),
+            query.but(level=None if level is Level.INFO else level, after=None, before=None).url(zoom.path),
+            query.least is level,
         )
-        for level, word in LEVELS
+        for level, name, word in LEVELS
     }
     children = {name: paint.painter.once(_paint_choice, choice) for name, choice in choices.items()}
-    download = LogQuery(level=query.level, text=query.text).url(zoom.download)
+    level = None if query.level is Level.DEBUG else query.level
+    download = LogQuery(level=level, text=query.text).url(zoom.download)
     wrap = query.but(wrap=not query.wrap).url(zoom.path)
     return paint.painter.piece(
         "log_bar.html",
@@ -168,7 +183,7 @@ def _paint_bar(paint: LogPaint, tracks: Tracks) -> Piece:
         query=query,
         download=download,
         wrap=wrap,
-        selects=query.level is not None or query.text is not None,
+        selects=level is not None or query.text is not None,
     )
 
 
@@ -234,7 +249,7 @@ def _chunk(paint: LogPaint, track: Track, number: int, is_first: bool) -> Piece:
 
     if wanted < WINDOW:
         return painted()
-    return paint.shelf.once((paint.look, track.step.id, paint.query.level, number, label), painted)
+    return paint.shelf.once((paint.look, track.step.id, paint.query.least, number, label), painted)
 
 
 def _window(paint: LogPaint, tracks: Tracks) -> Window:

@@ -15,6 +15,9 @@ ESCAPE = "\x1b"
 GROUP = "::group::"
 END_OF_GROUP = "::endgroup::"
 
+CHANGES = 500
+"""Changes of colour or face that are obeyed in one message. With more, the page would be mostly markup."""
+
 _SGR = re.compile("\x1b\\[([0-9;:]*)m")
 _BASIC = {*range(30, 38), *range(40, 48)}  # 60 more: the bright ones
 _FACES = {1: "bold", 2: "faint", 3: "italic", 4: "underlined", 7: "inverse", 9: "struck"}
@@ -43,13 +46,13 @@ def spans(message: str, most: int, wanted: str | None = None) -> tuple[Span, ...
 
 def _coloured(message: str, most: int) -> Iterator[Span]:
     look = _Look()
-    pieces = _SGR.split(message)  # text, parameters, text, parameters, ...
+    pieces = _SGR.split(message, CHANGES)  # text, parameters, text, parameters, ..., and the rest
     for place, piece in enumerate(pieces):
         if place % 2:
             look.obey(piece)
-        elif piece and most > 0:
-            yield Span(piece[:most], look.classes)
-            most -= len(piece)
+        elif most > 0 and (text := plain(piece)):
+            yield Span(text[:most], look.classes)
+            most -= len(text)
 
 
 @dataclass(slots=True)
