@@ -61,6 +61,8 @@ def dotted(key: KeyPath) -> str:
 
 
 def _content(path: Path) -> bytes:
+    if "\0" in str(path):
+        raise _refused(path, "has a null character in its path; take it out")
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
@@ -72,8 +74,6 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise _refused(path, "does not exist; check the path") from None
-    except ValueError:
-        raise _refused(path, "has a null character in its path; take it out") from None
     except OSError as error:
         raise _refused(path, f"cannot be read ({error.strerror}); check its permissions") from None
 
