@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.work.step_type import Context, Document, Level, Settings, StepType, StoredDocument, WorkItem
+from app.steps.outside.trouble import PassingError
+from app.work.step_type import Context, Document, Level, PermanentError, Settings, StepType, StoredDocument, WorkItem
 
 
 @dataclass
@@ -73,17 +74,22 @@ class Stage:
         assert isinstance(planned, Iterable)
         return list(planned)
 
+    async def planned(self) -> list[WorkItem]:
+        """As `plan`, also for a step type that plans on the loop."""
+        planned = self.step_type.plan(self.context)
+        return list(planned) if isinstance(planned, Iterable) else [item async for item in planned]
+
     async def run(self) -> dict[str, Any]:
         """The result of each work item by its name; an exception where it failed."""
         results: dict[str, Any] = {}
-        waiting = self.plan()
+        waiting = await self.planned()
         while waiting:
             item = waiting.pop(0)
             assert item.name not in results, "two work items of one name"
             try:
                 result = self.step_type.run(self.context, item)
                 results[item.name] = await result if inspect.isawaitable(result) else result
-            except RuntimeError as error:
+            except (RuntimeError, PermanentError, PassingError) as error:
                 results[item.name] = error
             waiting += self.context.spawned
             self.context.spawned = []

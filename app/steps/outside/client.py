@@ -62,7 +62,7 @@ class Answer:
     @property
     def media_type(self) -> str:
         """Such as "text/html"; "" when the server does not say."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
     @property
     def is_redirect(self) -> bool:
