@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -21,12 +22,14 @@ class RecordingContext:
     stored: dict[str, StoredDocument] = field(default_factory=dict)
     lines: list[tuple[Level, str]] = field(default_factory=list)
     spawned: list[WorkItem] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    """Of all work items, planned and spawned."""
     saves: list[str] = field(default_factory=list)
     attempt: int = 1
     cancelled: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     manager_id: int = 1
-    step_id: int = 2
+    step_id: int = field(default_factory=itertools.count(2).__next__)
 
     def log(self, message: str, level: Level = "info") -> None:
         self.lines.append((level, message))
@@ -55,8 +58,10 @@ class RecordingContext:
     def document(self, address: str) -> StoredDocument | None:
         return self.stored.get(address)
 
-    def spawn(self, item: WorkItem) -> None:
-        self.spawned.append(item)
+    def spawn(self, item: WorkItem, *, at_most: int | None = None) -> None:
+        if item.name not in self.names and (at_most is None or len(self.names) < at_most):
+            self.names.add(item.name)
+            self.spawned.append(item)
 
     def messages(self, level: Level) -> list[str]:
         return [message for said, message in self.lines if said == level]
@@ -83,6 +88,7 @@ class Stage:
         """The result of each work item by its name; an exception where it failed."""
         results: dict[str, Any] = {}
         waiting = await self.planned()
+        self.context.names |= {item.name for item in waiting}
         while waiting:
             item = waiting.pop(0)
             assert item.name not in results, "two work items of one name"
