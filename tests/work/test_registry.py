@@ -47,6 +47,7 @@ def test_the_bundled_step_types_are_found_by_their_names() -> None:
         "crawler",
         "http_request",
         "import_files",
+        "places_search",
         "rule_classify_files",
         "test_job_generator",
     ]

@@ -89,13 +89,13 @@ class Answer:
         except (ValueError, RecursionError) as error:
             raise PermanentError(f"{shown(self.url)} did not answer with JSON ({error})") from None
 
-    def check(self, expected: Iterable[int] = ()) -> Self:
+    def check(self, expected: Iterable[int] = (), *, detail: str = "") -> Self:
         """The answer, if its status is one of those expected (none given: 200 to 299). Raises PassingError for those of
-        a server that is in trouble or wants patience, PermanentError for others."""
+        a server that is in trouble or wants patience, PermanentError for others. `detail`: what the server says."""
         expected = tuple(expected)
         if self.status in expected or (not expected and 200 <= self.status < 300):
             return self
-        told = f"{shown(self.url)} answered {self.told_status}"
+        told = f"{shown(self.url)} answered {self.told_status}" + (f": {printable(detail)}" if detail else "")
         if self.status in _PASSING:
             pause = retry_after(self.headers.get("retry-after"))
             raise PassingError(told, pause, handled=self.status not in _NOT_HANDLED)
