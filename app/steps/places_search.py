@@ -14,11 +14,12 @@ from app.steps.outside.addresses import AllowHosts
 from app.steps.outside.client import Answer, Limits, Outside, Request
 from app.steps.outside.secrets import SecretName, secret
 from app.steps.outside.trouble import patiently
+from app.steps.outside.untrusted import table, words
 from app.steps.places import google, overpass
 from app.steps.places.geojson import is_url, places_of_file, places_of_url
 from app.steps.places.google import google_places
 from app.steps.places.overpass import overpass_places
-from app.steps.places.place import Asking, Place, Wish, distance, table, words
+from app.steps.places.place import Asking, Place, Wish, distance
 from app.work.step_type import Context, Document, Settings, StepType, WorkItem
 
 SOURCE_TYPE = "places"

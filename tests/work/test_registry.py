@@ -50,6 +50,7 @@ def test_the_bundled_step_types_are_found_by_their_names() -> None:
         "places_search",
         "rule_classify_files",
         "test_job_generator",
+        "web_search",
     ]
 
 

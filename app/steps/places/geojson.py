@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from app.steps.outside.client import Answer, Request
-from app.steps.places.place import Asking, Place, names, number, position, table, words
+from app.steps.outside.untrusted import names, number, table, words
+from app.steps.places.place import Asking, Place, position
 from app.steps.source_tree import printable, read_file
 from app.steps.text_decoding import decode
 from app.work.step_type import PermanentError

@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from app.steps.outside.client import Request
-from app.steps.places.place import Asking, Place, Wish, listed, names, number, position, table, words
+from app.steps.outside.untrusted import listed, names, number, table, words
+from app.steps.places.place import Asking, Place, Wish, position
 
 ENDPOINT = "https://places.googleapis.com/v1"
 TOLD = "Google Places"

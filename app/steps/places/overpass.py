@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 from app.steps.outside.client import Request, shown
 from app.steps.outside.trouble import PassingError
-from app.steps.places.place import Asking, Place, Wish, listed, names, position, table, words
+from app.steps.outside.untrusted import listed, names, table, words
+from app.steps.places.place import Asking, Place, Wish, position
 
 ENDPOINT = "https://overpass-api.de/api/interpreter"
 TOLD = "Overpass"

@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.steps.outside.client import Answer, Request
-from app.work.step_type import PermanentError
+from app.steps.outside.untrusted import number
 
 _EARTH = 6_371_008.8
 """Mean radius in metres."""
-MAX_TEXT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,37 +91,9 @@ def distance(lat: float, lng: float, place: Place) -> float:
     return 2 * _EARTH * math.asin(min(1.0, math.sqrt(half)))
 
 
-def table(value: Any) -> dict[str, Any]:
-    """The value if it is a JSON object, else an empty one: no provider is trusted to keep its own shape."""
-    return value if isinstance(value, dict) else {}
-
-
-def words(value: Any) -> str:
-    return " ".join(value.split())[:MAX_TEXT] if isinstance(value, str) else ""
-
-
-def number(value: Any) -> float | None:
-    ordinary = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
-    return float(value) if ordinary else None
-
-
-def names(value: Any) -> tuple[str, ...]:
-    """The texts of a list, or a single text; each once."""
-    listed = value if isinstance(value, list) else [value]
-    return tuple(dict.fromkeys(name for each in listed[:50] if (name := words(each))))
-
-
 def position(lat: Any, lng: Any) -> tuple[float, float]:
     """Raises ValueError for what is no position."""
     north, east = number(lat), number(lng)
     if north is None or east is None or abs(north) > 90 or abs(east) > 180:
         raise ValueError(f"{str(lat)[:40]}, {str(lng)[:40]} is not a latitude and longitude")
     return north, east
-
-
-def listed(answer: Any, key: str, told: str) -> list[Any]:
-    """Raises PermanentError when an answer does not have the list that it should have."""
-    found = table(answer).get(key, [] if isinstance(answer, dict) else None)
-    if not isinstance(found, list):
-        raise PermanentError(f"{told} answered in a shape that is not known: no list of {key!r}")
-    return found
