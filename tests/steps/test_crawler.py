@@ -266,7 +266,7 @@ async def test_hostile_html_ends_as_a_document_or_a_reason(stage: MakeStage, sit
         (Reply("x" * 2000), "more than 1,000 bytes"),
         (Reply(gzip.compress(b"x" * 1_000_000), headers={"Content-Encoding": "gzip"}), "more than 1,000 bytes"),
         (Reply("x", headers={"Content-Encoding": "br"}), "not asked for"),
-        (to("javascript:alert(1)"), "cannot be asked"),
+        (to("javascript:alert(1)"), "is not a URL to ask"),
         (to("http://192.168.0.1/"), "is not a public address"),
     ],
 )

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http import HTTPStatus
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
 
@@ -107,18 +106,14 @@ Wanted = Callable[[Answer], bool]
 
 
 class Outside:
-    """An HTTP client, `async with`. It keeps no cookies, and looks neither at proxies nor at .netrc."""
+    """An HTTP client, `async with`. It knows neither cookies nor proxies nor .netrc."""
 
     def __init__(
         self, allow_hosts: Iterable[str] = (), *, user_agent: str = USER_AGENT, connections: int = 100
     ) -> None:
-        self._client = httpx.AsyncClient(
-            transport=CheckedTransport(AllowedHosts(allow_hosts), connections),
-            headers={"User-Agent": user_agent, "Accept-Encoding": "gzip, deflate"},
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        # No more than a transport: what httpx.AsyncClient adds to one is what is not wanted here.
+        self._transport = CheckedTransport(AllowedHosts(allow_hosts), connections)
+        self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,7 +124,7 @@ class Outside:
         await self.close()
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def fetch(self, request: Request, limits: Limits, wanted: Wanted = lambda answer: True) -> Answer:
         """The answer at the end of the redirects. Raises PassingError or PermanentError."""
@@ -155,18 +150,22 @@ class Outside:
     async def _send(self, request: Request, limits: Limits, wanted: Wanted) -> Answer:
         url = checked_url(request.url)
         told = shown(request.url)
+        sent = httpx.Request(
+            request.method,
+            url,
+            headers=self._headers | _titled(request.headers),
+            content=request.content or None,
+            extensions={"timeout": httpx.Timeout(limits.seconds).as_dict()},
+        )
         try:
-            async with self._client.stream(
-                request.method,
-                url,
-                headers=dict(request.headers),
-                content=request.content or None,
-                timeout=httpx.Timeout(limits.seconds),
-            ) as response:
+            response = await self._transport.handle_async_request(sent)
+            try:
                 answer = Answer(str(url), response.status_code, response.headers, b"")
                 if answer.is_redirect or request.method == "HEAD" or not wanted(answer):
                     return answer
                 return await _read(response, answer, limits)
+            finally:
+                await response.aclose()
         except TooLarge:
             raise PermanentError(f"{told} answered with more than {limits.size:,} bytes") from None
         except zlib.error as error:
@@ -183,17 +182,21 @@ async def _read(response: httpx.Response, answer: Answer, limits: Limits) -> Ans
     unpacker = Unpacker(response.headers.get("content-encoding", ""), limits.size)
     if response.headers.get("content-length", "").isdecimal():
         unpacker.expect(int(response.headers["content-length"]))
-    async for data in response.aiter_raw():
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    async for data in response.stream:
         unpacker.take(data)
     return Answer(answer.url, answer.status, answer.headers, unpacker.content())
+
+
+def _titled(headers: Mapping[str, str]) -> dict[str, str]:
+    """With names as ours are written, so that one given takes the place of ours."""
+    return {name.title(): value for name, value in headers.items()}
 
 
 def _trouble(told: str, error: httpx.TransportError) -> Exception:
     said = printable(str(error)) or type(error).__name__
     if "CERTIFICATE_VERIFY_FAILED" in said:
         return PermanentError(f"{told} cannot prove who it is ({said})")
-    if "location header" in said:
-        return PermanentError(f"{told} redirects to something that is not a URL")
     return PassingError(f"{told} cannot be reached ({said})")
 
 

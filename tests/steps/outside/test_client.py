@@ -191,7 +191,7 @@ async def test_redirects_are_followed_up_to_the_limit(site: Site) -> None:
 @pytest.mark.parametrize("where", ["ftp://a.example/", "http://a:b/", "http://u:p@a.example/", "javascript:alert(1)"])
 async def test_a_redirect_to_no_url_is_refused(site: Site, where: str) -> None:
     site.routes["/"] = to(where)
-    with pytest.raises(PermanentError, match=r"not a URL|cannot be asked"):
+    with pytest.raises(PermanentError, match="not a URL"):
         await fetched(site.url())
 
 
