@@ -57,3 +57,12 @@ async def test_news_crawler_does_not_reach_this_machine_unless_it_is_named(tmp_p
         run = await ran("news_crawler", tmp_path, start_url=site.url())
         assert run["status"] == "failed" and site.connections == 0
         assert "is not a public address" in run["failures"][0]["message"]
+
+
+async def test_nearby_restaurants_become_twenty_documents_with_keywords(tmp_path: Path) -> None:
+    for new in (20, 0):
+        run = await ran("nearby_restaurants_keywords", tmp_path)
+        search, extract = run["steps"]
+        assert (run["status"], run["document_count"]) == ("completed", new), "keywords update documents, and make none"
+        assert (search["counts"]["completed"], search["document_count"]) == (1, new)
+        assert (extract["counts"]["completed"], extract["document_count"]) == (20, 0)

@@ -76,7 +76,7 @@ async def test_the_sample_has_twenty_good_restaurants_nearby_and_says_it_is_made
     assert result == {"found": 32, "saved": 20} and len(context.stored) == 20
     document = next(iter(context.stored.values()))
     assert document.source_type == "places" and document.tags == ("food",)
-    assert document.body.startswith(f"# {document.title}\n") and "This place is made up" in document.body
+    assert document.body.startswith(f"# {document.title}\n") and "- Note: made up" in document.body
     facts = document.metadata["places_search"]
     assert facts["sample"] is True and facts["rating"] >= 3.5 and "restaurant" in facts["types"]
     assert "the places are made up: they are the bundled sample" in context.messages("info")

@@ -64,14 +64,13 @@ class Place:
             "Website": self.website,
             "Phone": self.phone,
             "Position": f"{self.lat:.5f}, {self.lng:.5f}",
+            "Note": "made up, of the bundled sample" if self.sample else "",
         }
         lines = [
             f"# {self.name}",
             self.description,
             "\n".join(f"- {key}: {fact}" for key, fact in facts.items() if fact),
         ]
-        if self.sample:
-            lines.append("This place is made up; it belongs to the bundled sample.")
         return "\n\n".join(line for line in lines if line)
 
 
