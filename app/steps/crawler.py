@@ -215,7 +215,8 @@ class _Visit:
         stored = self._context.document(address)
         content_hash = sha256(answer.content).hexdigest()
         tags = self._settings.tags
-        if stored and stored.content_hash == content_hash and set(tags) <= set(stored.tags):
+        former = stored.metadata.get(Crawler.name, {}).get("tags") if stored else None
+        if stored and stored.content_hash == content_hash and former == tags:
             return "unchanged"
         document = Document(
             address=address,

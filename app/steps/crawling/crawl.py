@@ -117,14 +117,14 @@ class Crawl:
             if host.known:
                 return
             if host.trouble and asyncio.get_running_loop().time() < host.trouble_until:
-                raise host.trouble
+                raise PassingError(str(host.trouble))
             try:
                 host.rules = await self._robots(host)
             except PassingError as error:
                 # What a site in trouble forbids is not known: RFC 9309 takes it as everything.
                 host.trouble = PassingError(f"robots.txt cannot be read, so nothing may be asked: {error}")
                 host.trouble_until = asyncio.get_running_loop().time() + ROBOTS_PATIENCE
-                raise host.trouble from None
+                raise PassingError(str(host.trouble)) from None
             except PermanentError as error:
                 warn(f"{host.origin}/robots.txt is taken as allowing everything: {error}")
             host.known = True

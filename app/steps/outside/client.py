@@ -23,7 +23,7 @@ from app.steps.source_tree import printable
 from app.steps.text_decoding import Text
 from app.work.step_type import PermanentError
 
-USER_AGENT = "Stepglass (+https://pypi.org/project/stepglass/)"
+USER_AGENT = "Stepglass"
 MAX_URL = 4000
 REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
