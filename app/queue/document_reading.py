@@ -18,6 +18,7 @@ BATCH = 200
 MOST_SAVED = 20
 """Documents of a work item that are listed."""
 
+_at = select(document).where(document.c.address == bindparam("of_address"))
 _by_worker = (document.c.created_by_worker == bindparam("of_worker")) | (
     document.c.updated_by_worker == bindparam("of_worker")
 )
@@ -71,7 +72,7 @@ def read_documents(
 
 def read_document(database_address: str, address: str) -> StoredDocument | None:
     with _database(database_address).read() as connection:
-        row = connection.execute(select(document).where(document.c.address == address)).one_or_none()
+        row = connection.execute(_at, {"of_address": address}).one_or_none()
     return _stored(row) if row else None
 
 

@@ -67,6 +67,7 @@ class Found(msgspec.Struct, array_like=True, tag="found"):
     index: int
     name: str
     input: Any
+    at_most: int | None = None
 
 
 class Ended(msgspec.Struct, array_like=True, tag="ended"):

@@ -118,7 +118,7 @@ class Planning:
             while True:
                 for frame in await process.frames():
                     match frame:
-                        case frames.Found(_, name, value):
+                        case frames.Found(_, name, value, _):
                             await intake.add(NewItem(name, value))
                         case frames.Said(_, at, level, message):
                             self._outbox.log(step.step_id, None, level, message, at)

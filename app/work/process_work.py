@@ -165,9 +165,9 @@ class ProcessWork:
         match frame:
             case frames.Said(index, at, level, message):
                 self._outbox.log(step_id, items[index].id, level, message, at)
-            case frames.Found(index, name, value):
+            case frames.Found(index, name, value, at_most):
                 item = items[index]
-                self._outbox.spawn(step_id, item.id, item.attempt, NewItem(name, value))
+                self._outbox.spawn(step_id, item.id, item.attempt, NewItem(name, value, at_most))
             case frames.Ended(index, result, error, traceback, permanent):
                 item = items[index]
                 chunk.left.remove(item)

@@ -60,8 +60,8 @@ class LoopContext:
     def document(self, address: str) -> StoredDocument | None:
         return read_document(self._database_address, address)
 
-    def spawn(self, item: WorkItem) -> None:
+    def spawn(self, item: WorkItem, *, at_most: int | None = None) -> None:
         if self._worker_id is None:
             raise RuntimeError("a plan yields its work items; only a running work item spawns more")
-        new = NewItem(storable(item.name), storable_value(item.input))
+        new = NewItem(storable(item.name), storable_value(item.input), at_most)
         self._outbox.spawn(self.step_id, self._worker_id, self.attempt, new)

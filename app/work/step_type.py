@@ -107,8 +107,9 @@ class Context(Protocol[S_co]):
 
     def document(self, address: str) -> StoredDocument | None: ...
 
-    def spawn(self, item: WorkItem) -> None:
-        """Adds one more work item to this step (a crawler that found a link)."""
+    def spawn(self, item: WorkItem, *, at_most: int | None = None) -> None:
+        """Adds one more work item to this step (a crawler that found a link), unless the step has `at_most` of them
+        already, those that have ended included."""
 
 
 class StepType(ABC, Generic[S]):

@@ -120,8 +120,8 @@ class ProcessContext:
     def document(self, address: str) -> StoredDocument | None:
         return read_document(self._database_address, address)
 
-    def spawn(self, item: WorkItem) -> None:
-        self._channel.say(frames.Found(self._index, storable(item.name), storable_value(item.input)))
+    def spawn(self, item: WorkItem, *, at_most: int | None = None) -> None:
+        self._channel.say(frames.Found(self._index, storable(item.name), storable_value(item.input), at_most))
 
 
 def main(descriptor: int) -> None:

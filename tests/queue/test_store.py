@@ -232,6 +232,20 @@ async def test_children_of_children_stay_in_their_step(queue: Queue) -> None:
     assert queue.step(manager_id, "one").counts.completed == 3
 
 
+async def test_items_beyond_the_limit_of_a_step_are_left_out(queue: Queue) -> None:
+    manager_id = await queue.start(ONE)
+    (step_id,) = await queue.plan_all("a", "b")
+    item, other = await queue.claim(step_id)
+    await queue.complete(other)
+    limited = [NewItem(name, at_most=4) for name in ("a", "c", "d", "e")]
+    assert await queue.write(spawn, step_id, item.id, item.attempt, limited)
+    assert queue.step(manager_id, "one").counts.pending == 2, (
+        "one that has ended counts, one that is there does not twice"
+    )
+    assert await queue.write(spawn, step_id, item.id, item.attempt, [NewItem("f", at_most=4), NewItem("g")])
+    assert queue.step(manager_id, "one").counts.pending == 3
+
+
 async def test_an_item_given_back_has_spent_no_attempt(queue: Queue) -> None:
     await queue.start(ONE)
     (step_id,) = await queue.plan_all("a")

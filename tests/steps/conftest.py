@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import pytest
 
-from app.work.step_type import Context, Document, Level, Settings, StepType, StoredDocument, WorkItem
+from app.steps.outside.trouble import PassingError
+from app.work.step_type import Context, Document, Level, PermanentError, Settings, StepType, StoredDocument, WorkItem
 
 
 @dataclass
@@ -20,12 +22,14 @@ class RecordingContext:
     stored: dict[str, StoredDocument] = field(default_factory=dict)
     lines: list[tuple[Level, str]] = field(default_factory=list)
     spawned: list[WorkItem] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    """Of all work items, planned and spawned."""
     saves: list[str] = field(default_factory=list)
     attempt: int = 1
     cancelled: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     manager_id: int = 1
-    step_id: int = 2
+    step_id: int = field(default_factory=itertools.count(2).__next__)
 
     def log(self, message: str, level: Level = "info") -> None:
         self.lines.append((level, message))
@@ -54,8 +58,10 @@ class RecordingContext:
     def document(self, address: str) -> StoredDocument | None:
         return self.stored.get(address)
 
-    def spawn(self, item: WorkItem) -> None:
-        self.spawned.append(item)
+    def spawn(self, item: WorkItem, *, at_most: int | None = None) -> None:
+        if item.name not in self.names and (at_most is None or len(self.names) < at_most):
+            self.names.add(item.name)
+            self.spawned.append(item)
 
     def messages(self, level: Level) -> list[str]:
         return [message for said, message in self.lines if said == level]
@@ -73,17 +79,23 @@ class Stage:
         assert isinstance(planned, Iterable)
         return list(planned)
 
+    async def planned(self) -> list[WorkItem]:
+        """As `plan`, also for a step type that plans on the loop."""
+        planned = self.step_type.plan(self.context)
+        return list(planned) if isinstance(planned, Iterable) else [item async for item in planned]
+
     async def run(self) -> dict[str, Any]:
         """The result of each work item by its name; an exception where it failed."""
         results: dict[str, Any] = {}
-        waiting = self.plan()
+        waiting = await self.planned()
+        self.context.names |= {item.name for item in waiting}
         while waiting:
             item = waiting.pop(0)
             assert item.name not in results, "two work items of one name"
             try:
                 result = self.step_type.run(self.context, item)
                 results[item.name] = await result if inspect.isawaitable(result) else result
-            except RuntimeError as error:
+            except (RuntimeError, PermanentError, PassingError) as error:
                 results[item.name] = error
             waiting += self.context.spawned
             self.context.spawned = []

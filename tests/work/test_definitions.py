@@ -452,6 +452,8 @@ def test_the_bundled_definitions_are_valid() -> None:
     definitions = Definitions(StepTypes.in_package(app.steps), BUNDLED)
     assert [(entry.id, list(entry.problems)) for entry in definitions.all()] == [
         ("codebase_classify", []),
+        ("nearby_restaurants_keywords", []),
+        ("news_crawler", []),
         ("test_job_generator", []),
     ]
 

@@ -43,10 +43,15 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 def test_the_bundled_step_types_are_found_by_their_names() -> None:
     assert list(StepTypes.in_package(app.steps)) == [
+        "agent",
         "code_map",
+        "crawler",
+        "http_request",
         "import_files",
+        "places_search",
         "rule_classify_files",
         "test_job_generator",
+        "web_search",
     ]
 
 

@@ -88,6 +88,12 @@ async def test_children_join_their_parents_step_once(works: Works, where: str) -
 
 
 @BOTH
+async def test_a_step_grows_up_to_a_limit_whoever_adds_to_it(works: Works, where: str) -> None:
+    run = await works.run_to_end(step(where, "few a", "few b"))
+    assert run.steps[0].counts.completed == 4
+
+
+@BOTH
 @pytest.mark.parametrize(
     ("item", "error"),
     [

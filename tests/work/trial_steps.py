@@ -56,6 +56,9 @@ def _misbehave(context: Context[Does], item: WorkItem) -> Any:
     if what == "spawn":
         context.spawn(WorkItem(f"log child of {item.name}"))
         context.spawn(WorkItem(f"log child of {item.name}"))
+    if what == "few":
+        for number in range(1, 6):
+            context.spawn(WorkItem(f"log {number} of {item.name}"), at_most=4)
     if what == "flaky" and context.attempt < 3:
         raise OSError(f"attempt {context.attempt} did not work")
     return {"did": what, "attempt": context.attempt}

@@ -12,7 +12,7 @@ from app.queue.changes import RunChanged, StepChanged, WorkAdded
 from app.queue.prepared import PreparedInsert
 from app.queue.status import ACTIVE, Status, Verdict
 from app.queue.store.claim import ClaimedStep, steps_of
-from app.queue.store.counting import count
+from app.queue.store.counting import count, counts_of
 from app.queue.store.logging import log_line
 from app.queue.store.roll_up import advance, end_step, roll_up, stop_work
 from app.queue.tables import manager_job, step_job, worker_job
@@ -34,6 +34,8 @@ class NewItem:
 
     name: str
     input: Any = None
+    at_most: int | None = None
+    """It is left out when its step has that many work items."""
 
 
 _ready = (
@@ -158,6 +160,8 @@ def _add(transaction: Transaction, manager_id: int, step_id: int, step_name: str
     named = {storable(item.name): item for item in items}
     known = set(transaction.connection.execute(_known, {"of_step": step_id, "names": list(named)}).scalars())
     fresh = [(name, item) for name, item in named.items() if name not in known]
+    if any(item.at_most is not None for _, item in fresh):
+        fresh = _those_with_room(sum(counts_of(transaction, step_id).values()), fresh)
     if not fresh:
         return
     pending, now = Status.PENDING.value, transaction.now
@@ -168,6 +172,15 @@ def _add(transaction: Transaction, manager_id: int, step_id: int, step_name: str
     _insert_items.execute(transaction.connection, rows)
     count(transaction, step_id, {Status.PENDING: len(rows)})
     transaction.changes += [StepChanged(manager_id, step_id, step_name, Status.RUNNING), WorkAdded(step_id, 0.0)]
+
+
+def _those_with_room(present: int, items: Sequence[tuple[str, NewItem]]) -> list[tuple[str, NewItem]]:
+    """Those that may still be added to a step that has so many work items, in their order."""
+    added: list[tuple[str, NewItem]] = []
+    for name, item in items:
+        if item.at_most is None or present + len(added) < item.at_most:
+            added.append((name, item))
+    return added
 
 
 def log_plan(transaction: Transaction, step_id: int, items: int) -> None:

@@ -1,0 +1,1 @@
+"""What the crawler knows about URLs, sites and pages."""

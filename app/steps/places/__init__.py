@@ -1,0 +1,1 @@
+"""Where places come from: one module per provider, and what they have in common."""

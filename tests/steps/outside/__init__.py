@@ -1,0 +1,1 @@
+"""The client that step types reach out with."""
