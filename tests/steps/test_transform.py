@@ -89,7 +89,6 @@ async def test_values_become_documents_which_count_once(runs: Runs, tmp_path: Pa
 
 
 async def test_an_endless_expression_is_ended_by_the_timeout(runs: Runs) -> None:
-    endless = "[range(99999) | sum] * 1 if range(99999) | map('string') | join | length and false else "
     ended = await runs.run(
         """
         [step.endless]
