@@ -18,6 +18,7 @@ from tests.stepglass import stepglass
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 DEFINITIONS = (ROOT / "docs" / "definitions.md").read_text()
+EXAMPLES = re.findall(r"```toml\n(.*?)```", README + DEFINITIONS, re.DOTALL)
 STEP_TYPES = StepTypes.in_package(steps)
 
 
@@ -43,9 +44,8 @@ def test_every_command_of_the_readme_exists() -> None:
     assert {name for name in named if not re.search(rf"^  {name}\b", helped, re.MULTILINE)} == set()
 
 
-@pytest.mark.parametrize("text", [README, DEFINITIONS], ids=["README", "definitions"])
-def test_the_example_definition_is_valid(text: str, tmp_path: Path) -> None:
-    example = next(block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL))
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_example_definitions_are_valid(example: str, tmp_path: Path) -> None:
     file = tmp_path / "example.toml"
     file.write_text(example)
     definition = load_definition(file, STEP_TYPES)

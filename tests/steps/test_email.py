@@ -15,7 +15,7 @@ from app.work.step_type import PermanentError, StoredDocument
 
 from .conftest import MakeStage, RecordingContext
 from .mail_server import MailServer
-from .whole_runs import Runs
+from .whole_runs import Runs, sound
 
 OPENS = "correct horse"
 
@@ -45,7 +45,7 @@ async def sent(
 ) -> tuple[dict[str, Any], RecordingContext]:
     given = {"sender": "jobs@example.org", "to": ["a@example.org"], "subject": "Done", "security": "none", **settings}
     on_stage = stage(Email, stored, host="127.0.0.1", port=server.port, **given)
-    (result,) = (await on_stage.run()).values()
+    (result,) = sound(await on_stage.run()).values()
     return result, on_stage.context
 
 

@@ -15,7 +15,7 @@ from app.work.step_type import PermanentError, StoredDocument
 
 from .conftest import MakeStage, RecordingContext
 from .git_repositories import commit, git, hub
-from .whole_runs import Runs
+from .whole_runs import Runs, sound
 
 OPENS = "s3cret"
 
@@ -30,7 +30,7 @@ async def imported(
     stage: MakeStage, url: str | Path, stored: dict[str, StoredDocument] | None = None, **settings: Any
 ) -> tuple[dict[str, Any], RecordingContext]:
     on_stage = stage(GitRepo, stored, url=str(url), **settings)
-    return await on_stage.run(), on_stage.context
+    return sound(await on_stage.run()), on_stage.context
 
 
 async def failure(stage: MakeStage, url: str | Path, **settings: Any) -> str:
@@ -229,10 +229,10 @@ async def test_a_repository_that_is_not_there_and_a_token_that_is_not_set_are_to
 ) -> None:
     with hub(tmp_path) as server:
         with pytest.raises(PermanentError, match=r"octo/none\.git was not found"):
-            await stage(GithubRepo, server=server, owner="octo", repo="none").run()
+            sound(await stage(GithubRepo, server=server, owner="octo", repo="none").run())
         with pytest.raises(PermanentError, match="NO_SUCH_TOKEN is not set"):
             settings = {"owner": "octo", "repo": "none", "token_variable": "NO_SUCH_TOKEN"}
-            await stage(GithubRepo, server=server, **settings).run()
+            sound(await stage(GithubRepo, server=server, **settings).run())
 
 
 @pytest.mark.parametrize(

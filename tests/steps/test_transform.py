@@ -13,7 +13,7 @@ from app.steps.transform import Transform, TransformSettings
 from app.work.step_type import PermanentError, StoredDocument
 
 from .conftest import MakeStage, RecordingContext
-from .whole_runs import Runs
+from .whole_runs import Runs, sound
 
 IMPORT = """
 [parameters.folder]
@@ -35,7 +35,7 @@ def documents(*titles: str) -> dict[str, StoredDocument]:
 
 async def transformed(stage: MakeStage, expression: str, **settings: Any) -> tuple[dict[str, Any], RecordingContext]:
     on_stage = stage(Transform, documents("a", "b"), expression=expression, **settings)
-    return await on_stage.run(), on_stage.context
+    return sound(await on_stage.run()), on_stage.context
 
 
 async def value(stage: MakeStage, expression: str) -> Any:

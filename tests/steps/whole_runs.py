@@ -52,6 +52,14 @@ class Ended:
         return [line.message for line in self.lines if line.level == level and line.worker_id is not None]
 
 
+def sound(results: dict[str, Any]) -> dict[str, Any]:
+    """The results, by work item. Raises the first error among them."""
+    for result in results.values():
+        if isinstance(result, Exception):
+            raise result
+    return results
+
+
 class Runs:
     """A queue that works, and starts definitions given as text."""
 

@@ -44,9 +44,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 def test_the_bundled_step_types_are_found_by_their_names() -> None:
     assert list(StepTypes.in_package(app.steps)) == [
         "code_map",
+        "command",
+        "email",
+        "git_repo",
+        "github_repo",
         "import_files",
         "rule_classify_files",
         "test_job_generator",
+        "transform",
     ]
 
 
