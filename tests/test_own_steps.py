@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.stepglass import serving, stepglass
 
@@ -31,7 +32,7 @@ def test_the_ten_lines_of_the_documentation_are_a_working_step_type(tmp_path: Pa
     data = ["--data", tmp_path / "data", "--steps", tmp_path / "greet.py"]
     ran = stepglass("run", tmp_path / "greeting.toml", *data)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert "Hello, world!" in ran.stdout
+    assert "greet completed: the only work item succeeded" in ran.stdout
 
 
 def test_the_longer_example_works_too_and_is_found_by_the_environment(tmp_path: Path) -> None:
@@ -48,7 +49,9 @@ def test_the_longer_example_works_too_and_is_found_by_the_environment(tmp_path: 
     assert "it is longer than 100,000 bytes" in ran.stdout
 
 
-def test_a_broken_file_is_told_by_the_check_and_the_server_works_without_it(tmp_path: Path) -> None:
+def test_a_broken_file_is_told_by_the_check_and_the_server_works_without_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("import sys\n\nraise RuntimeError('out of order')\n")
     (tmp_path / "greet.py").write_text(GREET)
@@ -64,9 +67,10 @@ def test_a_broken_file_is_told_by_the_check_and_the_server_works_without_it(tmp_
         f"{definitions / 'greeting.toml'}: valid, 1 step",
     ]
     with serving(tmp_path / "data", "--definitions", definitions, "--steps", both) as server:
-        ran = stepglass("run", "greeting", "--data", tmp_path / "data")
-        assert ran.returncode == 0, ran.stderr
-        assert httpx.get(f"{server.url}/queue", trust_env=False).status_code == 200
+        found = httpx.get(f"{server.url}/api/definitions/greeting", trust_env=False).json()
+    assert found["definition"]["valid"]
+    logged = capfd.readouterr().err
+    assert "step types could not be loaded" in logged and "broken.py:3" in logged
 
 
 def test_a_path_without_steps_is_refused(tmp_path: Path) -> None:

@@ -143,10 +143,10 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if os.fork() == 0:
     os.setsid()           # out of the program's group and session
     if os.fork() == 0:    # and no child of it any more
-        print("pid", os.getpid(), flush=True)
+        os.write(1, b"pid %d\\n" % os.getpid())
         time.sleep(1000)
     os._exit(0)
-print("pid", os.getpid(), flush=True)
+os.write(1, b"pid %d\\n" % os.getpid())
 """
 STAYS = "time.sleep(1000)"
 
@@ -168,7 +168,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="processes outside th
 
 def forking(*more: str) -> str:
     code = FORKS + "\n".join(more)
-    return f'[step.fork]\ntype = "command"\nprogram = {PYTHON!r}\narguments = ["-c", """{code}"""]\n'
+    return f"""[step.fork]\ntype = "command"\nprogram = {PYTHON!r}\narguments = ["-c", '''{code}''']\n"""
 
 
 @linux
