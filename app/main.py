@@ -41,6 +41,7 @@ from app.web.schema_page import SchemaPage
 from app.web.site import handlers
 from app.web.templating import environment, template_config
 from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition, load_definition
+from app.work.own_step_types import load_step_types
 from app.work.problems import ProblemsError, printable
 from app.work.registry import StepTypes
 from app.work.runner import Runner
@@ -113,7 +114,10 @@ class Stepglass:
 
     def __init__(self, settings: Settings, ownership: Ownership, database: Database) -> None:
         self._settings = settings
-        self._step_types = StepTypes.in_package(steps)
+        loaded = load_step_types(steps, settings.steps)
+        self._step_types = loaded.types
+        for trouble in loaded.troubles:
+            log.error("step types could not be loaded", place=trouble.place, reason=trouble.reason)
         self.ownership = ownership
         self.database = database
         self.catalog = DefinitionCatalog(self._step_types, *settings.definitions, definitions_dir())

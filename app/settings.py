@@ -32,6 +32,14 @@ def _paths(text: str) -> tuple[Path, ...]:
     return folders
 
 
+def _step_paths(text: str) -> tuple[Path, ...]:
+    paths = tuple(_path(part) for part in text.split(os.pathsep) if part)
+    for path in paths:
+        if not (path.suffix == ".py" and path.is_file()) and not (path / "__init__.py").is_file():
+            raise ValueError(f"must be Python files or packages separated by {os.pathsep!r}; {path} is none")
+    return paths
+
+
 def _whole_number(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not least <= int(text) <= most:
@@ -124,6 +132,12 @@ class Settings:
     definitions: tuple[Path, ...] = field(
         default=(),
         metadata=_about(_paths, f"Folders with definitions of your own, separated by {os.pathsep!r}."),
+    )
+    steps: tuple[Path, ...] = field(
+        default=(),
+        metadata=_about(
+            _step_paths, f"Python files or packages with step types of your own, separated by {os.pathsep!r}."
+        ),
     )
     grace: int = field(
         default=5,

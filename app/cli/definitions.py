@@ -8,8 +8,9 @@ import click
 
 from app import steps
 from app.cli.terminal_text import plain
+from app.cli.options import read_settings, setting
 from app.work.definitions import read_entry
-from app.work.registry import StepTypes
+from app.work.own_step_types import load_step_types
 
 
 @click.group
@@ -19,11 +20,17 @@ def definitions() -> None:
 
 @definitions.command
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-def check(files: tuple[Path, ...]) -> None:
-    """Check definition files; each problem is told as file:line: key: message. Exit status 2 if there is any."""
-    step_types = StepTypes.in_package(steps)
-    problems = 0
-    for entry in (read_entry(path, step_types) for path in files):
+@setting("steps", "PATH")
+def check(files: tuple[Path, ...], **options: str | None) -> None:
+    """Check definition files; each problem is told as file:line: key: message. Exit status 2 if there is any.
+
+    Step types of your own that cannot be loaded are told first, as file:line: message.
+    """
+    loaded = load_step_types(steps, read_settings(**options).steps)
+    for trouble in loaded.troubles:
+        click.echo(plain(str(trouble)))
+    problems = len(loaded.troubles)
+    for entry in (read_entry(path, loaded.types) for path in files):
         problems += len(entry.problems)
         for problem in entry.problems:
             click.echo(plain(str(problem)))

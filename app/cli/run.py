@@ -30,7 +30,7 @@ from app.queue.status import Status
 from app.settings import Settings
 from app.web.json_shapes import Tree
 from app.work.definitions import read_entry
-from app.work.registry import StepTypes
+from app.work.own_step_types import load_step_types
 
 EXIT_STATUS = {Status.COMPLETED: 0, Status.FAILED: 1, Status.CANCELLED: 3}
 
@@ -45,6 +45,7 @@ START_PATIENCE = 10.0
 @setting("slots", "N")
 @setting("synchronous", "NORMAL|FULL")
 @setting("definitions", "DIR")
+@setting("steps", "PATH")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end, and nothing else.")
 def run(definition: str, parameters: dict[str, str], as_json: bool, **options: str | None) -> None:
     """Run DEFINITION, an id or the path of a .toml file, and follow it to its end.
@@ -55,17 +56,18 @@ def run(definition: str, parameters: dict[str, str], as_json: bool, **options: s
     settings = read_settings(**options)
     if settings.slots == 0:
         raise click.UsageError("--slots 0 runs nothing; give it at least 1")
+    definition = _checked(definition, settings)
     with refusals(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        tree = runner.run(_follow(settings, _checked(definition), parameters, progress_for(as_json)))
+        tree = runner.run(_follow(settings, definition, parameters, progress_for(as_json)))
     raise click.exceptions.Exit(EXIT_STATUS[tree.job.status])
 
 
-def _checked(definition: str) -> str:
+def _checked(definition: str, settings: Settings) -> str:
     """An id as it is. A file has to be valid; its path is made absolute, for a reader in another working directory."""
     if not definition.endswith(".toml"):
         return definition
     path = absolute(definition)
-    if problems := read_entry(path, StepTypes.in_package(steps)).problems:
+    if problems := read_entry(path, load_step_types(steps, settings.steps).types).problems:
         raise Refusal("\n".join(map(str, problems)))
     return str(path)
 
@@ -95,7 +97,7 @@ async def _started(settings: Settings, definition: str, parameters: dict[str, st
     with ExitStack() as stack:
         place = await _here_or_there(settings, stack, definition)
         if isinstance(place, Owner):
-            async with started_there(place, definition, parameters) as running_there:
+            async with started_there(place, definition, parameters, settings.steps) as running_there:
                 yield running_there
         else:
             async with started_here(place, definition, parameters) as running_here:

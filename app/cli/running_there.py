@@ -20,7 +20,7 @@ from app.queue.ownership import Owner
 from app.web.json_definitions import DefinitionAnswer, JobStarted, StartJob
 from app.web.json_shapes import Error, Line, Logs, Tree
 from app.work.definitions import load_definition
-from app.work.registry import StepTypes
+from app.work.own_step_types import load_step_types
 
 T = TypeVar("T")
 
@@ -29,12 +29,14 @@ PATIENCE = 20.0
 
 
 @asynccontextmanager
-async def started_there(owner: Owner, definition: str, parameters: Mapping[str, str]) -> AsyncIterator[RunningThere]:
+async def started_there(
+    owner: Owner, definition: str, parameters: Mapping[str, str], own_steps: Sequence[Path] = ()
+) -> AsyncIterator[RunningThere]:
     """Hands the definition to the server. Raises Refusal."""
     # Without trust_env: a proxy of the environment is not the way to this machine.
     async with httpx.AsyncClient(base_url=owner.url, timeout=30, trust_env=False) as client:
         try:
-            types = await _parameter_types(client, definition)
+            types = await _parameter_types(client, definition, own_steps)
             request = StartJob(definition, _located(parameters, types))
             response = await client.post("/api/jobs", content=msgspec.json.encode(request))
         except httpx.TransportError as error:
@@ -116,9 +118,9 @@ def _granted(response: httpx.Response, answer: type[T], what: str) -> T:
     raise Refusal(f"{error.detail} ({response.url.join(error.url)})" if error.url else error.detail)
 
 
-async def _parameter_types(client: httpx.AsyncClient, definition: str) -> dict[str, str]:
+async def _parameter_types(client: httpx.AsyncClient, definition: str, own_steps: Sequence[Path]) -> dict[str, str]:
     if definition.endswith(".toml"):
-        loaded = load_definition(Path(definition), StepTypes.in_package(steps))
+        loaded = load_definition(Path(definition), load_step_types(steps, own_steps).types)
         return {each.name: each.type for each in loaded.parameters}
     response = await client.get(f"/api/definitions/{quote(definition, safe='')}")
     found = _granted(response, DefinitionAnswer, definition).definition

@@ -36,6 +36,7 @@ PATIENCE = 120
 @setting("synchronous", "NORMAL|FULL")
 @setting("allowed_hosts", "NAME,...")
 @setting("definitions", "DIR")
+@setting("steps", "PATH")
 @click.option("--run", "definition", metavar="DEFINITION", help="A definition to start once the server is ready.")
 @parameter_option
 def serve(definition: str | None, parameters: dict[str, str], **options: str | None) -> None:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from itertools import islice
-from pathlib import PurePosixPath
-from typing import Any
 
 from pydantic import Field, field_validator
 
-from app.steps.document_facts import with_facts
+from app.steps.file_documents import SOURCE_TYPE, batch_name, has_extension, save_file
 from app.steps.source_tree import SourceFile, SourceTree, globs, printable, read_file
-from app.steps.text_decoding import decode
-from app.work.step_type import Context, Document, Settings, StepType, StoredDocument, WorkItem
-
-SOURCE_TYPE = "file"
+from app.work.step_type import Context, Settings, StepType, WorkItem
 
 
 class ImportFilesSettings(Settings):
@@ -72,17 +66,14 @@ class ImportFiles(StepType[ImportFilesSettings]):
 
 def _wanted(files: Iterable[SourceFile], present: set[str], settings: ImportFilesSettings) -> Iterator[SourceFile]:
     """The files with a wanted extension; `present` gets the addresses of all."""
-    extensions = tuple(f".{extension.lstrip('.').lower()}" for extension in settings.extensions)
     for file in files:
         present.add(_address(file.path))
-        if not extensions or file.relative.lower().endswith(extensions):
+        if has_extension(file.relative, settings.extensions):
             yield file
 
 
 def _work_item(folder: str, batch: list[SourceFile]) -> WorkItem:
-    # Named after what is in it: planned again after a crash, other files make another work item.
-    first, last = printable(batch[0].relative), printable(batch[-1].relative)
-    name = first if len(batch) == 1 else f"{first} to {last} ({len(batch)} files)"
+    name = batch_name([file.relative for file in batch])
     return WorkItem(name, {"folder": folder, "files": [file.relative for file in batch]})
 
 
@@ -111,41 +102,7 @@ def _import(context: Context[ImportFilesSettings], folder: str, relative: str) -
     if len(content) > settings.max_file_size:
         context.log(f"{shown}: skipped, it is larger than {settings.max_file_size:,} bytes")
         return "too_large"
-    stored = context.document(_address(path))
-    content_hash = sha256(content).hexdigest()
-    if stored and _is_unchanged(stored, content_hash, settings.tags):
-        return "unchanged"
-    facts, body = _read(context, relative, content)
-    document = Document(
-        address=_address(path),
-        title=relative,
-        body=body,
-        source_type=SOURCE_TYPE,
-        tags=stored.tags if stored else (),
-        metadata=stored.metadata if stored else {},
-        content_hash=content_hash,
-    )
-    context.save_document(with_facts(document, ImportFiles.name, {"folder": folder, **facts}, settings.tags))
-    return "imported"
-
-
-def _is_unchanged(stored: StoredDocument, content_hash: str, tags: list[str]) -> bool:
-    former = stored.metadata.get(ImportFiles.name, {}).get("tags")
-    return stored.content_hash == content_hash and former == tags and set(tags) <= set(stored.tags)
-
-
-def _read(context: Context[ImportFilesSettings], relative: str, content: bytes) -> tuple[dict[str, Any], str]:
-    text = decode(content)
-    facts = {
-        "path": relative,
-        "extension": PurePosixPath(relative).suffix.lower(),
-        "size": len(content),
-        "binary": text is None,
-        "encoding": text.encoding if text else None,
-    }
-    if text and not text.certain:
-        context.log(f"{printable(relative)}: not UTF-8, read as {text.encoding}", "warn")
-    return facts, text.text if text else ""
+    return save_file(context, ImportFiles.name, _address(path), relative, content, {"folder": folder}, settings.tags)
 
 
 def _address(path: str) -> str:

@@ -31,7 +31,7 @@ class StepTypes(Mapping[str, AnyStepType]):
     def in_package(cls, package: ModuleType) -> StepTypes:
         """Every step type that is defined in a module of the package, or of a package inside it."""
         modules = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-        return cls(found for module in modules for found in _step_types_of(import_module(module.name)))
+        return cls(found for module in modules for found in step_types_in(import_module(module.name)))
 
     def __getitem__(self, name: str) -> AnyStepType:
         return self._by_name[name]
@@ -43,7 +43,8 @@ class StepTypes(Mapping[str, AnyStepType]):
         return len(self._by_name)
 
 
-def _step_types_of(module: ModuleType) -> Iterator[AnyStepType]:
+def step_types_in(module: ModuleType) -> Iterator[AnyStepType]:
+    """The step types that are defined in the module itself."""
     for _, found in inspect.getmembers(module, inspect.isclass):
         defined_here = found.__module__ == module.__name__
         if defined_here and issubclass(found, StepType) and not inspect.isabstract(found):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.steps.outside.trouble import PassingError
 from app.work.step_type import Context, Document, Level, PermanentError, Settings, StepType, StoredDocument, WorkItem
+
+from .whole_runs import Runs, working
 
 
 @dataclass
@@ -118,3 +121,10 @@ def stage() -> MakeStage:
         return Stage(context, step_type())
 
     return make
+
+
+@pytest.fixture
+async def runs(tmp_path: Path) -> AsyncIterator[Runs]:
+    """runs.run("a definition"): what came of it"""
+    async with working(tmp_path) as runs:
+        yield runs

@@ -45,12 +45,17 @@ def test_the_bundled_step_types_are_found_by_their_names() -> None:
     assert list(StepTypes.in_package(app.steps)) == [
         "agent",
         "code_map",
+        "command",
         "crawler",
+        "email",
+        "git_repo",
+        "github_repo",
         "http_request",
         "import_files",
         "places_search",
         "rule_classify_files",
         "test_job_generator",
+        "transform",
         "web_search",
     ]
 
