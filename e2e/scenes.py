@@ -47,6 +47,8 @@ PATHS = (
     "/nowhere",
     "/jobs/999",
     "/queue?status=nonsense",
+    "/definitions",
+    "/definitions/trial",
 )
 """Every kind of page, in each of its states."""
 KINDS = [PATHS[0], PATHS[1], PATHS[4], PATHS[9], PATHS[12], PATHS[14], PATHS[17], PATHS[22], PATHS[25]]

@@ -19,7 +19,8 @@ def test_the_page_refreshes_itself(without_javascript: Page, theatre: Theatre) -
 def test_a_run_is_started_found_and_cancelled(without_javascript: Page, theatre: Theatre) -> None:
     page = without_javascript
     page.goto(f"{theatre.url}/queue")
-    page.get_by_text("Start a run", exact=True).click()
+    page.get_by_role("link", name="Start a run").click()
+    page.get_by_role("link", name="Trial").click()
     page.get_by_label("folder").fill("somewhere")
     page.get_by_role("button", name="Run").click()
     expect(page.locator("h1")).to_contain_text("Trial #1")

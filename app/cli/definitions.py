@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from app import steps
-from app.cli.terminal_text import plain
 from app.cli.options import read_settings, setting
+from app.cli.terminal_text import plain
 from app.work.definitions import read_entry
 from app.work.own_step_types import load_step_types
 

@@ -10,7 +10,7 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
 from app.resources import static_dir
-from app.web import actions, downloads, fragments, pages, streams
+from app.web import actions, definition_pages, downloads, fragments, pages, streams
 from app.web.stylesheet import stylesheet
 
 _A_DAY = CacheControlHeader(public=True, max_age=86_400)
@@ -23,6 +23,8 @@ def handlers() -> list[ControllerRouterHandler]:
         pages.queue_page,
         pages.jobs_page,
         pages.documents_page,
+        definition_pages.definitions_page,
+        definition_pages.definition_page,
         pages.job_page,
         pages.run_log_page,
         pages.step_page,

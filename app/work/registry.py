@@ -29,9 +29,12 @@ class StepTypes(Mapping[str, AnyStepType]):
 
     @classmethod
     def in_package(cls, package: ModuleType) -> StepTypes:
-        """Every step type that is defined in a module of the package, or of a package inside it."""
-        modules = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-        return cls(found for module in modules for found in step_types_in(import_module(module.name)))
+        """Every step type that is defined in a module of the package, or of a package inside it.
+
+        Modules whose names begin with an underscore have none, and are left for those to load who need them."""
+        modules = (module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."))
+        public = (name for name in modules if not name.rpartition(".")[2].startswith("_"))
+        return cls(found for name in public for found in step_types_in(import_module(name)))
 
     def __getitem__(self, name: str) -> AnyStepType:
         return self._by_name[name]

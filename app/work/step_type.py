@@ -38,7 +38,7 @@ class Settings(BaseModel):
     """A step type's settings: one field per key of `[step.<name>]`. Unknown keys and wrong types are refused at
     load."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, strict=True)
 
 
 S = TypeVar("S", bound=Settings)

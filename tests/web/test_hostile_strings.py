@@ -62,6 +62,7 @@ PAGES = (
     "/jobs/{completed}",
     "/jobs/{failed}",
     "/jobs/{tried}",
+    "/definitions",
 )
 FRAGMENTS = (
     "/fragments/jobs/{run}",

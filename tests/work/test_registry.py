@@ -37,6 +37,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     (tmp_path / name / "inner" / "lower.py").write_text(
         f"from {name}.upper import Upper\n" + SOURCE.format(name="Lower")
     )
+    (tmp_path / name / "inner" / "_heavy.py").write_text("raise ImportError('not before it is needed')")
     monkeypatch.syspath_prepend(tmp_path)
     return __import__(name)
 

@@ -10,14 +10,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
-
-from protego import Protego  # type: ignore[import-untyped,unused-ignore]
 
 from app.steps.crawling.urls import origin_of
 from app.steps.outside.client import Answer, Limits, Outside, Request, Wanted, shown
 from app.steps.outside.trouble import PassingError, patiently
 from app.work.step_type import PermanentError
+
+if TYPE_CHECKING:
+    from protego import Protego  # type: ignore[import-untyped,unused-ignore]
 
 ROBOTS_LIMITS = Limits(seconds=20, size=512 * 1024, redirects=5)
 MAX_CRAWL_DELAY = 60.0
@@ -135,6 +137,8 @@ class Crawl:
         if 400 <= answer.status < 500:
             return None
         text = answer.check().text()
+        from protego import Protego
+
         return Protego.parse(text.text if text else "")
 
     def _slow_down(self, host: Host, warn: Warn) -> None:

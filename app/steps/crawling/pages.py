@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from html_to_markdown import ConversionOptions, convert
-from lxml import etree, html  # type: ignore[import-untyped]
+from typing import TYPE_CHECKING
 
 from app.steps.crawling.urls import joined
+
+if TYPE_CHECKING:
+    from lxml import html  # type: ignore[import-untyped]
 
 MAX_LINKS = 5000
 MAX_TITLE = 500
@@ -49,6 +50,8 @@ def read_page(text: str, url: str, robots_header: str = "") -> Page:
 
 def as_markdown(text: str, base: str) -> str:
     """The content of a page; menus, forms, scripts and images are left out, links are absolute."""
+    from html_to_markdown import ConversionOptions, convert
+
     options = ConversionOptions(extract_metadata=False, skip_images=True, base_url=base)
     return str(convert(text, options).content or "").strip()
 
@@ -56,6 +59,8 @@ def as_markdown(text: str, base: str) -> str:
 def _parsed(text: str) -> html.HtmlElement | None:
     # As bytes: a page that names its encoding in an XML declaration would be refused as text. libxml2 stops at a depth
     # of 256 by itself.
+    from lxml import etree, html
+
     parser = html.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
     try:
         return html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)

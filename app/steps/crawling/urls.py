@@ -8,8 +8,6 @@ from fnmatch import translate
 from functools import lru_cache
 from urllib.parse import urljoin
 
-import httpx
-
 MAX_URL = 2000
 """Longer ones are traps rather than pages."""
 
@@ -18,6 +16,8 @@ MAX_URL = 2000
 def canonical(url: str) -> str | None:
     """The URL in the one spelling under which it is known: without fragment, default port and dots, its host in lower
     case, its path and query percent-encoded. None for what is no http or https URL, or holds a password."""
+    import httpx  # when it is needed: no start waits for it
+
     try:
         parsed = httpx.URL(url.partition("#")[0].strip())
         plain = parsed.scheme in ("http", "https") and parsed.host and not parsed.userinfo

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated
 
-import httpx
 from pydantic import AfterValidator
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -82,6 +81,8 @@ def _entry(text: str) -> tuple[str, int | None]:
         return str(ip_address(text.strip("[]"))), None
     except ValueError:
         pass
+    import httpx  # when it is needed: no start waits for it
+
     try:
         url = httpx.URL(f"http://{text}")
         # httpx drops the port that the scheme has anyway

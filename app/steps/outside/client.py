@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from email.message import Message
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
-
-import httpx
+from typing import TYPE_CHECKING, Any, Self
 
 from app.steps.outside.addresses import AllowedHosts
 from app.steps.outside.charset import text_of
-from app.steps.outside.network import CheckedTransport
 from app.steps.outside.trouble import PassingError, retry_after
 from app.steps.outside.unpacking import TooLarge, Unpacker
 from app.steps.source_tree import printable
 from app.steps.text_decoding import Text
 from app.work.step_type import PermanentError
+
+if TYPE_CHECKING:
+    import httpx
 
 USER_AGENT = "Stepglass"
 MAX_URL = 4000
@@ -111,6 +111,8 @@ class Outside:
     def __init__(
         self, allow_hosts: Iterable[str] = (), *, user_agent: str = USER_AGENT, connections: int = 100
     ) -> None:
+        from app.steps.outside._network import CheckedTransport  # with its libraries, which no start waits for
+
         # No more than a transport: what httpx.AsyncClient adds to one is what is not wanted here.
         self._transport = CheckedTransport(AllowedHosts(allow_hosts), connections)
         self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
@@ -148,6 +150,8 @@ class Outside:
             raise PassingError(f"{shown(request.url)} took longer than {limits.seconds:g} s") from None
 
     async def _send(self, request: Request, limits: Limits, wanted: Wanted) -> Answer:
+        import httpx
+
         url = checked_url(request.url)
         told = shown(request.url)
         sent = httpx.Request(
@@ -179,6 +183,8 @@ class Outside:
 
 
 async def _read(response: httpx.Response, answer: Answer, limits: Limits) -> Answer:
+    import httpx
+
     unpacker = Unpacker(response.headers.get("content-encoding", ""), limits.size)
     if response.headers.get("content-length", "").isdecimal():
         unpacker.expect(int(response.headers["content-length"]))
@@ -202,6 +208,8 @@ def _trouble(told: str, error: httpx.TransportError) -> Exception:
 
 def checked_url(text: str) -> httpx.URL:
     """Raises PermanentError for what is no http or https URL, and for one with a password in it."""
+    import httpx
+
     try:
         if len(text) > MAX_URL:
             raise httpx.InvalidURL(f"it has more than {MAX_URL:,} characters")
@@ -225,6 +233,8 @@ def shown(url: str) -> str:
 
 def _redirected(request: Request, answer: Answer) -> Request:
     """The request that a redirect asks for. Headers may hold secrets, and go to the same origin only."""
+    import httpx
+
     target = location(answer)
     source, url = httpx.URL(answer.url), httpx.URL(target)
     same_origin = (source.scheme, source.host, source.port) == (url.scheme, url.host, url.port)
@@ -241,6 +251,8 @@ def _redirected(request: Request, answer: Answer) -> Request:
 
 def location(answer: Answer) -> str:
     """Where a redirect leads. Raises PermanentError for anything but an http or https URL."""
+    import httpx
+
     try:
         target = httpx.URL(answer.url).join(answer.headers["location"])
     except (httpx.InvalidURL, ValueError):

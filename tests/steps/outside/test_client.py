@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.steps.outside import network
+from app.steps.outside import _network as network
 from app.steps.outside.client import Answer, Limits, Outside, Request
 from app.steps.outside.trouble import PassingError, patiently, retry_after
 from app.steps.outside.unpacking import gunzipped
