@@ -73,7 +73,11 @@ def test_a_killed_owner_is_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_a_process_that_a_dead_owner_forked_is_no_obstacle(tmp_path: Path) -> None:
-    fork = "pid = os.fork(); pid or signal.pause(); Path(sys.argv[1], 'child').write_text(str(pid))"
+    # The child says when its fork is over, and its parent waits for that.
+    fork = (
+        "lives, says = os.pipe(); pid = os.fork(); pid or (os.write(says, b'.'), signal.pause()); "
+        "os.read(lives, 1); Path(sys.argv[1], 'child').write_text(str(pid))"
+    )
     with other_process(tmp_path, then=fork) as first:
         child = int((tmp_path / "child").read_text())
         first.send_signal(signal.SIGKILL)

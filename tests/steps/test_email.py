@@ -45,6 +45,7 @@ async def sent(
 ) -> tuple[dict[str, Any], RecordingContext]:
     given = {"sender": "jobs@example.org", "to": ["a@example.org"], "subject": "Done", "security": "none", **settings}
     on_stage = stage(Email, stored, host="127.0.0.1", port=server.port, **given)
+    on_stage.context.step_id = 7
     (result,) = sound(await on_stage.run()).values()
     return result, on_stage.context
 
