@@ -37,8 +37,10 @@ class WorkerProcess:
     async def start(cls) -> WorkerProcess:
         """Starts one and waits until it is ready for a task. Raises NoProcess."""
         ours, theirs = socket.socketpair()
-        try:
-            with theirs:
+        with theirs:
+            # The socket is ready before there is a process: whoever is given up from here on has what ends it.
+            reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+            try:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
@@ -51,13 +53,12 @@ class WorkerProcess:
                     # Its own session: Ctrl-C on the terminal is for the server, which then decides what ends.
                     start_new_session=True,
                 )
-        except OSError as error:
-            ours.close()
-            raise NoProcess(f"no worker process could be started: {error}") from error
-        except BaseException:
-            ours.close()
-            raise
-        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+            except OSError as error:
+                writer.close()
+                raise NoProcess(f"no worker process could be started: {error}") from error
+            except BaseException:
+                writer.close()
+                raise
         worker = cls(process, reader, writer)
         try:
             await worker.frames()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -304,3 +305,24 @@ async def test_a_worker_process_ends_with_its_parent_whatever_it_is_at(tmp_path:
     assert isinstance((await worker.frames())[-1], frames.Ended)  # and now it hangs
     worker._writer.close()  # as the end of this process would
     assert await asyncio.wait_for(worker._process.wait(), PATIENCE) == 1
+
+
+async def test_a_worker_process_given_up_while_it_starts_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[asyncio.subprocess.Process] = []
+    create = asyncio.create_subprocess_exec
+
+    async def created(*command: str, **options: Any) -> asyncio.subprocess.Process:
+        process = await create(*command, **options)
+        started.append(process)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", created)
+    for steps in range(16):  # of the event loop, until it is given up
+        start = asyncio.create_task(WorkerProcess.start())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        start.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await start
+    assert started, "the last ones were given up after the process was there"
+    assert all(process.returncode is not None for process in started)
