@@ -30,7 +30,7 @@ check: .venv/installed-dev ## Lint, formatting, types and import rules
 	$(BIN)/lint-imports
 
 bench: .venv/installed-dev system-packages ## Measure against floors and peers; takes minutes
-	$(BIN)/python -m pytest tests/bench --no-header -s
+	@failed=0; for file in tests/bench/test_*.py; do $(BIN)/python -m pytest $$file --no-header -s || failed=1; done; exit $$failed
 
 histories: .venv/installed-dev ## Draw thousands of random histories; HISTORIES=2000
 	HISTORIES=$(or $(HISTORIES),2000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/web/test_same_everywhere.py
