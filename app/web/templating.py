@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 
 import jinja2
 import msgspec
@@ -117,7 +118,9 @@ def stamp(at: float) -> str:
     return _local(at).isoformat(timespec="milliseconds")
 
 
+@lru_cache(maxsize=1024)
 def _local(at: float) -> datetime:
+    """Asked for several times of each moment on a page."""
     return datetime.fromtimestamp(at).astimezone()
 
 

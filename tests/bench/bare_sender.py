@@ -47,8 +47,11 @@ class BareSender:
 
     async def _tick(self) -> None:
         revision = 0
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
-            await asyncio.sleep(PACE)
+            due = max(due + PACE, loop.time())
+            await asyncio.sleep(due - loop.time())
             revision += 1
             head = f'id: bare-{revision}\ndata: data-revision="{revision}" '
             message = head.encode().ljust(self._length - 2, b"x") + b"\n\n"

@@ -42,7 +42,7 @@ id = "chatty"
 type = "test_job_generator"
 worker_count = 1
 log_count = 100000
-log_delay_ms = 100
+log_delay_ms = 60
 """
 
 
@@ -218,7 +218,7 @@ def _statements_of_a_resting_queue(server: Server, observed: Observed, folder: P
 
 @contextmanager
 def _chatting(folder: Path) -> Iterator[tuple[Server, Observed]]:
-    """A server with one run that logs ten lines a second."""
+    """A server with one run that logs more often than ten times a second, which is the pace of messages."""
     definitions = folder / "definitions"
     definitions.mkdir()
     (definitions / "chatty.toml").write_text(CHATTY)

@@ -21,7 +21,7 @@ from app.web.pieces import Swap, diff
 from app.web.screens import Easel, Screen, View, paint_gone
 
 INTERVAL = 0.1
-"""Seconds from the start of one paint to the start of the next."""
+"""Seconds from one paint to the next, when each begins in time."""
 TURN = 0.1
 """Seconds for which one paint may keep those of other views waiting."""
 
@@ -103,10 +103,11 @@ class Channel:
     async def _paint_until_clean(self) -> None:
         loop = asyncio.get_running_loop()
         try:
+            due = loop.time()
             while self._dirty and self.subscribers:
-                started = loop.time()
                 await self._repaint()
-                await asyncio.sleep(max(0.0, started + INTERVAL - loop.time()))
+                due = max(due + INTERVAL, loop.time())  # a paint that began late does not make the next one late
+                await asyncio.sleep(due - loop.time())
         except Exception:
             # Whoever is cut comes back, and asks for the truth again; a fault that stays is answered there.
             log.exception("painting failed", view=self.view.url)

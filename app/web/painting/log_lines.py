@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.queue.models import Level
 from app.queue.records import LogLine
@@ -56,9 +57,7 @@ class ShownLine:
     def url(self) -> str:
         """The page of the log, opened where the line stands."""
         place = f"{self.line.step_id}.{self.line.line}" if self.look.has_steps else self.line.line
-        level = Level.DEBUG if self.look.debugs else None
-        query = {"level": level, "q": self.look.text, "line": place, "wrap": None if self.look.wrap else "off"}
-        return f"{dom.with_query(self.look.path, query)}#{self.anchor}"
+        return f"{_before_place(self.look)}line={place}#{self.anchor}"
 
     @property
     def is_chosen(self) -> bool:
@@ -90,6 +89,14 @@ class ShownLine:
     @property
     def _most(self) -> int:
         return WHOLE if self.is_chosen else self.look.characters
+
+
+@lru_cache(maxsize=256)
+def _before_place(look: Look) -> str:
+    """The address of every line of the log, up to its place."""
+    level = Level.DEBUG if look.debugs else None
+    url = dom.with_query(look.path, {"level": level, "q": look.text, "wrap": None if look.wrap else "off"})
+    return f"{url}{'&' if '?' in url else '?'}"
 
 
 def paint_line(painter: Painter, shown: ShownLine) -> Piece:
