@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Page, Route, expect
 
 from e2e.conftest import Visitor
 from tests.web.theatre import Theatre
+
+RETRIED = 11_000
+"""Milliseconds within which a stream that could not be opened is asked for again."""
 
 
 def test_a_page_whose_server_is_gone_says_since_when(visitor: Visitor, theatre: Theatre) -> None:
@@ -40,6 +44,35 @@ def test_after_a_restart_the_page_shows_what_it_missed(visitor: Visitor, theatre
     assert visitor.navigations == 1
     visitor.open("/queue")
     assert visitor.dom == watched
+
+
+@pytest.mark.parametrize("answer", ["none", "trouble"])
+def test_a_stream_that_could_not_be_opened_is_opened_later(visitor: Visitor, theatre: Theatre, answer: str) -> None:
+    asked: list[str] = []
+
+    def fail_once(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) > 1:
+            route.continue_()
+        elif answer == "none":
+            route.abort()
+        else:
+            route.fulfill(status=503, content_type="text/html", body="<h1>Not now</h1>")
+
+    page = visitor.page
+    page.clock.install()
+    page.route("**/queue/stream*", fail_once)
+    page.goto(f"{visitor.url}/queue")
+    expect(page.locator("#liveness")).to_have_text("connecting")
+    page.clock.run_for(RETRIED)
+    expect(page.locator("#liveness .live")).to_be_visible()
+    theatre.play("start", steps=["one"], name="Later")
+    expect(page.locator("#runs")).to_contain_text("Later")
+    page.clock.run_for(5 * RETRIED)
+    assert len(asked) == 2, "while there is a stream, no other is asked for"
+    assert "Not now" not in page.content()
+    assert len(visitor.complaints) == 1, "of the stream that could not be opened"
+    visitor.complaints.clear()
 
 
 def hasten(page: Page) -> None:
