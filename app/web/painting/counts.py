@@ -14,7 +14,7 @@ from app.web.pieces import Painter, Piece
 OF_ITEMS = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.RUNNING, Status.PENDING)
 """The statuses of work items, in the order in which a progress bar fills."""
 
-IN_TALLY = (Status.RUNNING, Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.PENDING)
+IN_TALLY = (Status.COMPLETED, Status.FAILED, Status.RUNNING, Status.CANCELLED, Status.PENDING)
 """The same, in the order in which they are told."""
 
 BAR = 1000
