@@ -1,12 +1,11 @@
 """A server without anybody who works: tests move its queue along, one store verb at a time, and look at its pages.
 
-Run as a program it serves the socket it inherits. The verbs are called over HTTP, under /stage.
+In a process of its own it serves a socket that it is given. The verbs are called over HTTP, under /stage.
 """
 
 from __future__ import annotations
 
 import socket
-import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -201,12 +200,8 @@ async def _live(state: State) -> Live:
     return state.live
 
 
-def main() -> None:
-    descriptor, directory, heartbeat, *embedding_sites = sys.argv[1:]
-    app = staged_app(Path(directory), float(heartbeat), tuple(embedding_sites))
+def serve(listener: socket.socket, directory: Path, heartbeat: float, embedding_sites: Sequence[str]) -> None:
+    """Serves that socket until the process is told to end."""
+    app = staged_app(directory, heartbeat, tuple(embedding_sites))
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(descriptor))])
-
-
-if __name__ == "__main__":
-    main()
+    uvicorn.Server(config).run(sockets=[listener])
