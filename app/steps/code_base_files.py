@@ -43,7 +43,5 @@ def imported_files(context: Context[Any], folder: str) -> Iterator[ImportedFile]
 
 
 def warn_of_nothing(context: Context[Any], folder: str) -> None:
-    context.log(
-        f"there are no documents of files in {folder!r}; a step of type import_files with the same folder has to come first",
-        "warn",
-    )
+    missing = f"there are no documents of files in {folder!r}"
+    context.log(f"{missing}; a step of type import_files with the same folder has to come first", "warn")

@@ -15,6 +15,7 @@ from app.steps.file_documents import batch_name
 from app.steps.imports.code_base import CodeBase
 from app.steps.imports.found import FileImports, parsed_as
 from app.steps.imports.graph import MANIFESTS, Graph, facts_of, graph_of
+from app.steps.markdown import escaped, table
 from app.steps.source_tree import printable
 from app.work.step_type import Context, Document, Settings, StepType, StoredDocument, WorkItem
 
@@ -154,24 +155,30 @@ def _save(context: Context[DependencyGraphSettings], folder: str, graph: Graph, 
 def _report(name: str, graph: Graph, facts: dict[str, Any]) -> str:
     return "\n\n".join(
         [
-            f"# Dependencies of {_cell(name)}",
-            f"{facts['files']:,} files in {len(graph.nodes):,} folders; {sum(graph.edges.values()):,} imports between folders, "
-            f"{graph.inside:,} inside one. An import counts once per pair of files.",
+            f"# Dependencies of {escaped(name)}",
+            f"{facts['files']:,} files in {len(graph.nodes):,} folders; {sum(graph.edges.values()):,} imports between "
+            f"folders, {graph.inside:,} inside one. An import counts once per pair of files.",
             "## Cycles",
             _cycles(graph, facts["cycles"]),
             "## Imports between folders",
-            _table(("folder", "imports from", "imports"), [(e["from"], e["to"], e["imports"]) for e in facts["edges"]]),
+            table(
+                ("folder", "imports from", "imports"),
+                [(e["from"], e["to"], e["imports"]) for e in facts["edges"]],
+                _ROWS,
+            ),
             "## Folders",
-            _table(("folder", "files"), [(each["id"], each["files"]) for each in facts["nodes"]]),
+            table(("folder", "files"), [(each["id"], each["files"]) for each in facts["nodes"]], _ROWS),
             "## Imported from outside",
-            _table(
+            table(
                 ("name", "language", "files"),
                 [(e["name"], e["language"], e["imports"]) for e in facts["external"] if not e["standard"]],
+                _ROWS,
             ),
             "## Of the languages' own libraries",
-            _table(
+            table(
                 ("name", "language", "files"),
                 [(e["name"], e["language"], e["imports"]) for e in facts["external"] if e["standard"]],
+                _ROWS,
             ),
         ]
     )
@@ -183,23 +190,8 @@ def _cycles(graph: Graph, cycles: list[list[str]]) -> str:
     lines = []
     for group in cycles[:_ROWS]:
         ring = graph.ring(group)
-        way = " → ".join(_cell(node) for node in ring)
-        lines.append(f"- {way}" + (f", in a group of {len(group)} that reach each other" if len(group) >= len(ring) else ""))
+        way = " → ".join(escaped(node) for node in ring)
+        lines.append(
+            f"- {way}" + (f", in a group of {len(group)} that reach each other" if len(group) >= len(ring) else "")
+        )
     return "\n".join(lines)
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    if not rows:
-        return "None."
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    lines += [f"| {' | '.join(_cell(str(cell)) for cell in row)} |" for row in rows[:_ROWS]]
-    return "\n".join(lines) + (f"\n\nand {len(rows) - _ROWS:,} more" if len(rows) > _ROWS else "")
-
-
-def _cell(text: str) -> str:
-    """A text in a Markdown table, whatever is in it."""
-    shown = printable(text)
-    if all(character.isalnum() or character in "/._- @+" for character in shown) and not shown.startswith("@"):
-        shown = shown.replace("_", "\\_")
-        return shown
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#|!~&:" else c for c in shown)

@@ -7,13 +7,12 @@ from app.steps.imports.found import FileImports, Import
 
 _INCLUDE_FOLDERS = ("", "include", "inc", "src", "source", "lib")
 """Where headers are looked for, in each folder around the file."""
-_STANDARD = frozenset(
-    f"{name}.h"
-    for name in (
-        "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic stdbit "
-        "stdbool stdckdint stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype"
-    ).split()
+_HEADERS = (
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg "
+    "stdatomic stdbit stdbool stdckdint stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar "
+    "wchar wctype "
 )
+_STANDARD = frozenset(f"{name}.h" for name in _HEADERS.split())
 
 
 class C:

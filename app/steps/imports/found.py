@@ -40,7 +40,7 @@ class Import(NamedTuple):
     | Python | import, from | a.b, ..c | what is imported from it, "*" for all |
     | JavaScript, TypeScript | import | ./a, react | |
     | Go | import | example.org/a/b | |
-    | Rust | use, crate, mod, path | a::b::C, "*" at the end for all; a file for path | the modules around it, in the file |
+    | Rust | use, crate, mod, path | a::b::C, a::*; for path a file | the modules around it in the file |
     | Java | import, static | a.b.C, a.b.* | |
     | C, C++ | quoted, angled | a/b.h | |
     """

@@ -17,7 +17,16 @@ from app.steps.imports.python import Python
 from app.steps.imports.rust import Rust
 
 MANIFESTS = frozenset(
-    ("go.mod", "Cargo.toml", "package.json", "tsconfig.json", "jsconfig.json", "pyproject.toml", "setup.py", "setup.cfg")
+    (
+        "go.mod",
+        "Cargo.toml",
+        "package.json",
+        "tsconfig.json",
+        "jsconfig.json",
+        "pyproject.toml",
+        "setup.py",
+        "setup.cfg",
+    )
 )
 """Files whose texts say what names mean."""
 MOST_NODES = 60

@@ -13,11 +13,12 @@ from app.steps.imports.found import FileImports, Import
 _ENDINGS = ("ts", "tsx", "d.ts", "mts", "cts", "js", "jsx", "mjs", "cjs", "json", "vue", "svelte")
 _WRITTEN_AS = {".js": (".ts", ".tsx", ".d.ts"), ".jsx": (".tsx",), ".mjs": (".mts",), ".cjs": (".cts",)}
 """TypeScript files are imported by the names of what is made of them."""
-_OF_NODE = set(
-    "assert async_hooks buffer child_process cluster console constants crypto dgram diagnostics_channel dns domain events fs http http2 "
-    "https inspector module net os path perf_hooks process punycode querystring readline repl stream string_decoder sys timers tls "
-    "trace_events tty url util v8 vm wasi worker_threads zlib".split()
+_NODE_MODULES = (
+    "assert async_hooks buffer child_process cluster console constants crypto dgram diagnostics_channel dns domain "
+    "events fs http http2 https inspector module net os path perf_hooks process punycode querystring readline repl "
+    "stream string_decoder sys timers tls trace_events tty url util v8 vm wasi worker_threads zlib "
 )
+_OF_NODE = frozenset(_NODE_MODULES.split())
 _NO_CODE = re.compile(r'("(?:\\.|[^"\\\n])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _LAST_COMMA = re.compile(r'("(?:\\.|[^"\\\n])*")|,(?=\s*[}\]])')
 
@@ -37,7 +38,9 @@ class JavaScript:
         target = each.target.partition("?")[0].partition("!")[0] or each.target
         directory = path.rpartition("/")[0]
         if target.startswith((".", "/")):
-            found = self._file(below(directory, target)) if target.startswith(".") else self._file(below("", target[1:]))
+            found = (
+                self._file(below(directory, target)) if target.startswith(".") else self._file(below("", target[1:]))
+            )
             return [Meant((found,))] if found else []
         if found := self._by_alias(directory, target) or self._in_workspace(target):
             return [Meant((found,))]
@@ -112,7 +115,11 @@ def _options(configuration: dict[str, Any]) -> tuple[str, dict[str, list[str]]]:
     options = options if isinstance(options, dict) else {}
     base, paths = options.get("baseUrl"), options.get("paths")
     paths = paths if isinstance(paths, dict) else {}
-    named = {pattern: [each for each in places if isinstance(each, str)] for pattern, places in paths.items() if isinstance(places, list)}
+    named = {
+        pattern: [each for each in places if isinstance(each, str)]
+        for pattern, places in paths.items()
+        if isinstance(places, list)
+    }
     return base if isinstance(base, str) else "", named
 
 
