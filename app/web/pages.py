@@ -115,6 +115,7 @@ def _page(live: Live, page: str, view: View, screen: Screen, context: dict[str, 
         stands_still=isinstance(view, LogView) and not view.log.follows,
         has_log=isinstance(view, LogView),
         has_documents=isinstance(view, DocumentsView | DocumentView),
+        has_picture=isinstance(view, DocumentView),
         has_steps=isinstance(view, RunView),
         **context,
     )

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from app.queue.records import WholeDocument
 from app.web import dom
+from app.web.painting import graph
 from app.web.pieces import Painter, Piece
 from app.web.templating import pretty, visible
 
@@ -18,7 +19,7 @@ SHOWN = 30_000
 """Characters of a body that its page shows; to render more as Markdown takes too long. The rest is offered."""
 MOST_FACTS = 200
 
-PICTURES: Mapping[str, Callable[[Mapping[str, Any]], Markup | None]] = {}
+PICTURES: Mapping[str, Callable[[Mapping[str, Any]], Markup | None]] = {graph.SOURCE_TYPE: graph.graph_svg}
 """What draws the metadata of a document, by source type. It stands above the body."""
 MARKDOWN_FILES = {".md", ".markdown", ".mdown"}
 
