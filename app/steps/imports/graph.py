@@ -79,7 +79,7 @@ class Graph:
 
 def graph_of(base: CodeBase, components: Iterable[str]) -> Graph:
     """`components`: directories that are not taken together with what is around them, as far as that is possible."""
-    pairs, external = _resolved(base)
+    pairs, external = resolved(base)
     node_of = _nodes(base.imports, set(components))
     graph = Graph(dict(sorted(Counter(node_of.values()).items())), external=external)
     for start, end in pairs:
@@ -93,7 +93,7 @@ def graph_of(base: CodeBase, components: Iterable[str]) -> Graph:
     return graph
 
 
-def _resolved(base: CodeBase) -> tuple[list[tuple[str, str]], Counter[tuple[str, str, bool]]]:
+def resolved(base: CodeBase) -> tuple[list[tuple[str, str]], Counter[tuple[str, str, bool]]]:
     """The pairs of files of which one imports the other, and how many files import what from outside."""
     javascript, c = JavaScript(base), C(base)
     resolvers: Mapping[str, Resolver] = {
