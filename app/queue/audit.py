@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.engine import Connection
 
 from app.queue.database import Database
 from app.queue.deletions import runs_being_deleted
+from app.queue.documents import category_of
 from app.queue.failure_pattern import pattern_of
 from app.queue.models import Level
 from app.queue.records import RunRecord, StepRecord
@@ -35,6 +36,12 @@ from app.queue.tables import (
 )
 
 BATCH = 200
+
+_categories = select(document.c.id, document.c.category, document.c.details).execution_options(yield_per=BATCH)
+_index_gaps = text(
+    "SELECT id FROM document WHERE id NOT IN (SELECT id FROM document_text_docsize)"
+    " UNION ALL SELECT id FROM document_text_docsize WHERE id NOT IN (SELECT id FROM document)"
+)
 
 
 def check(database: Database) -> list[str]:
@@ -186,6 +193,16 @@ def _documents(connection: Connection) -> Iterator[str]:
             yield f"step {row.id}: it says {row.document_count} documents, there are {number}"
 
 
+def _found_documents(connection: Connection) -> Iterator[str]:
+    """Each document is found by the category that its details name, and by its text."""
+    for row in connection.execute(_categories):
+        if row.category != category_of(row.details):
+            yield f"document {row.id}: it is listed in category {row.category}, not in {category_of(row.details)}"
+    if connection.dialect.name == "sqlite":
+        for row in connection.execute(_index_gaps):
+            yield f"document {row.id}: a search for its text does not find it"
+
+
 def _times(connection: Connection) -> Iterator[str]:
     """What is final has an end, what is not has none; nothing ends before it starts."""
     for name, table in (("job", manager_job), ("step", step_job), ("work item", worker_job)):
@@ -263,6 +280,7 @@ _EXAMINATIONS: tuple[Callable[[Connection], Iterator[str]], ...] = (
     _minutes,
     _parents,
     _documents,
+    _found_documents,
     _times,
     _ids,
     _orchestration,

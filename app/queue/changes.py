@@ -45,6 +45,13 @@ class LogGrew:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentsChanged:
+    """Documents were made, changed or removed, by whatever step."""
+
+    ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class StepReleased:
     """A step waits for nothing but somebody to plan it."""
 
@@ -67,7 +74,7 @@ class WorkStopped:
     worker_ids: frozenset[int]
 
 
-Change = RunChanged | RunDeleted | StepChanged | LogGrew | StepReleased | WorkAdded | WorkStopped
+Change = RunChanged | RunDeleted | StepChanged | LogGrew | DocumentsChanged | StepReleased | WorkAdded | WorkStopped
 
 
 def distinct(changes: Iterable[Change]) -> list[Change]:

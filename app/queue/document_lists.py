@@ -1,4 +1,5 @@
-"""Lists of documents, the newest first, with true totals: all of them, or those that a run, a step or a work item made.
+"""Lists of documents, the newest first, with true totals: all of them, those that a run, a step or a work item made,
+and those that a search finds.
 
 Who creates a document has made it. Who updates it later has not, so that each document counts once; the work item that
 was the last to change one is told apart.
@@ -7,16 +8,22 @@ was the last to change one is told apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.engine import Connection
 
+from app.queue.document_text import Marker, holds
 from app.queue.places import BadCursor, place_number
 from app.queue.records import DocumentPage, DocumentRecord
-from app.queue.tables import document, step_job, worker_job
+from app.queue.tables import document, document_tag, step_job, worker_job
+
+READ_FOR_EXCERPT = 50_000
+"""Characters of a body in which the words that were looked for are looked for again, to show them."""
+_NONE: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +35,63 @@ class DocumentFilter:
     step_id: int | None = None
     worker_id: int | None = None
     changed_by: int | None = None
+    text: str | None = None
+    """Words of the title or body, see `document_text`."""
+    tags: tuple[str, ...] = ()
+    """They carry all of these."""
+    source_type: str | None = None
+    category: str | None = None
+    since: float | None = None
+    """They were made then or later."""
+    until: float | None = None
+    """They were made before."""
+    without: frozenset[int] = frozenset()
+    """Runs that are being deleted: their documents stay, but these runs have made none any more."""
 
 
-_rows = (
-    select(
-        document.c.id,
-        document.c.title,
-        document.c.address,
-        document.c.source_type,
-        document.c.tags,
-        document.c.updated_at,
-        document.c.created_by_step.label("step_id"),
-        step_job.c.name.label("step_name"),
-        step_job.c.manager_id,
-        worker_job.c.id.label("worker_id"),
-        worker_job.c.name.label("worker_name"),
-    )
-    .outerjoin(step_job, step_job.c.id == document.c.created_by_step)
-    .outerjoin(worker_job, worker_job.c.id == document.c.created_by_worker)
+_columns = (
+    document.c.id,
+    document.c.title,
+    document.c.address,
+    document.c.source_type,
+    document.c.tags,
+    document.c.category,
+    document.c.content_hash,
+    document.c.created_at,
+    document.c.updated_at,
+    step_job.c.id.label("step_id"),
+    step_job.c.name.label("step_name"),
+    step_job.c.manager_id,
+    worker_job.c.id.label("worker_id"),
+    worker_job.c.name.label("worker_name"),
 )
+_beginning = func.substr(document.c.body, 1, READ_FOR_EXCERPT).label("beginning")
 
 
 def page(connection: Connection, matching: DocumentFilter, limit: int, cursor: str | None) -> DocumentPage:
     """Raises BadCursor."""
     before = None if cursor is None else _parse(cursor)
-    conditions = _conditions(matching)
-    if matching.manager_id is not None or matching.step_id is not None:
+    asked = _asked(connection, matching)
+    if _is_of_steps(matching) and not asked:
         steps = _steps(connection, matching)
-        total = _number(connection, conditions) if conditions else sum(number for _, number in steps)
+        total = sum(number for _, number in steps)
         # A step at a time, as each has its documents in order; those of a run would have to be sorted.
-        of_steps = (_ids(connection, [*conditions, _made_by(each)], before, limit + 1) for each, _ in steps)
+        of_steps = (_ids(connection, [document.c.created_by_step == each], before, limit + 1) for each, _ in steps)
         ids = nlargest(limit + 1, (each for ids in of_steps for each in ids))
     else:
+        conditions = document_conditions(connection, matching)
         total = _number(connection, conditions)
         ids = _ids(connection, conditions, before, limit + 1)
     following = str(ids[limit - 1]) if len(ids) > limit else None
-    return DocumentPage(total, _documents(connection, ids[:limit]), following)
+    return DocumentPage(total, _documents(connection, ids[:limit], matching), following)
+
+
+def document_conditions(connection: Connection, matching: DocumentFilter) -> list[ColumnElement[bool]]:
+    """What a row of `document` has to fulfil."""
+    conditions = _asked(connection, matching)
+    if _is_of_steps(matching):
+        conditions.append(document.c.created_by_step.in_([step_id for step_id, _ in _steps(connection, matching)]))
+    return conditions
 
 
 def _parse(cursor: str) -> int:
@@ -73,7 +101,11 @@ def _parse(cursor: str) -> int:
         raise BadCursor(cursor) from None
 
 
-def _conditions(matching: DocumentFilter) -> list[ColumnElement[bool]]:
+def _is_of_steps(matching: DocumentFilter) -> bool:
+    return matching.manager_id is not None or matching.step_id is not None
+
+
+def _asked(connection: Connection, matching: DocumentFilter) -> list[ColumnElement[bool]]:
     """What a document has to fulfil, beside the steps that may have made it."""
     conditions: list[ColumnElement[bool]] = []
     if matching.worker_id is not None:
@@ -82,21 +114,31 @@ def _conditions(matching: DocumentFilter) -> list[ColumnElement[bool]]:
         maker = document.c.created_by_worker
         conditions.append(document.c.updated_by_worker == matching.changed_by)
         conditions.append(or_(maker.is_(None), maker != matching.changed_by))
+    if matching.text is not None:
+        conditions.append(holds(connection, matching.text))
+    for tag in matching.tags:
+        conditions.append(document.c.id.in_(select(document_tag.c.document_id).where(document_tag.c.tag == tag)))
+    if matching.source_type is not None:
+        conditions.append(document.c.source_type == matching.source_type)
+    if matching.category is not None:
+        conditions.append(document.c.category == matching.category)
+    if matching.since is not None:
+        conditions.append(document.c.created_at >= matching.since)
+    if matching.until is not None:
+        conditions.append(document.c.created_at < matching.until)
     return conditions
 
 
 def _steps(connection: Connection, matching: DocumentFilter) -> Sequence[tuple[int, int]]:
     """The steps that made documents, and how many."""
     query = select(step_job.c.id, step_job.c.document_count).where(step_job.c.document_count > 0)
+    if matching.without:
+        query = query.where(step_job.c.manager_id.not_in(matching.without))
     if matching.manager_id is not None:
         query = query.where(step_job.c.manager_id == matching.manager_id)
     if matching.step_id is not None:
         query = query.where(step_job.c.id == matching.step_id)
     return [(row.id, row.document_count) for row in connection.execute(query)]
-
-
-def _made_by(step_id: int) -> ColumnElement[bool]:
-    return document.c.created_by_step == step_id
 
 
 def _number(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> int:
@@ -113,21 +155,40 @@ def _ids(
     return list(connection.execute(query).scalars())
 
 
-def _documents(connection: Connection, ids: Sequence[int]) -> tuple[DocumentRecord, ...]:
-    rows = connection.execute(_rows.where(document.c.id.in_(ids)).order_by(document.c.id.desc()))
-    return tuple(
-        DocumentRecord(
-            id=row.id,
-            title=row.title,
-            address=row.address,
-            source_type=row.source_type,
-            tags=tuple(row.tags),
-            updated_at=row.updated_at,
-            manager_id=row.manager_id,
-            step_id=row.step_id,
-            step_name=row.step_name,
-            worker_id=row.worker_id,
-            worker_name=row.worker_name,
+def _documents(connection: Connection, ids: Sequence[int], matching: DocumentFilter) -> tuple[DocumentRecord, ...]:
+    marker = Marker(matching.text) if matching.text is not None else None
+    columns = (*_columns, _beginning) if marker else _columns
+    query = _with_makers(select(*columns), matching.without).where(document.c.id.in_(ids))
+    return tuple(_record(row, marker) for row in connection.execute(query.order_by(document.c.id.desc())))
+
+
+def _with_makers(query: Select[Any], deleted: AbstractSet[int]) -> Select[Any]:
+    """With the step and the work item that made the document, if they are still there."""
+    return (
+        query.select_from(document)
+        .outerjoin(step_job, and_(step_job.c.id == document.c.created_by_step, step_job.c.manager_id.not_in(deleted)))
+        .outerjoin(
+            worker_job, and_(worker_job.c.id == document.c.created_by_worker, worker_job.c.step_id == step_job.c.id)
         )
-        for row in rows
+    )
+
+
+def _record(row: Any, marker: Marker | None) -> DocumentRecord:
+    return DocumentRecord(
+        id=row.id,
+        title=row.title,
+        address=row.address,
+        source_type=row.source_type,
+        tags=tuple(row.tags),
+        category=row.category,
+        content_hash=row.content_hash,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        manager_id=row.manager_id,
+        step_id=row.step_id,
+        step_name=row.step_name,
+        worker_id=row.worker_id,
+        worker_name=row.worker_name,
+        marked_title=marker.marked(row.title) if marker else (),
+        excerpt=marker.excerpt(row.beginning) if marker else (),
     )

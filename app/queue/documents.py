@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -23,6 +24,12 @@ class Document:
 
     def hash(self) -> str:
         return self.content_hash or sha256(self.body.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def category_of(metadata: Mapping[str, Any]) -> str | None:
+    """The category that a step type has put the document into; of several, the one that was named last."""
+    named = [facts.get("category") for facts in metadata.values() if isinstance(facts, Mapping)]
+    return next((each for each in reversed(named) if isinstance(each, str) and each), None)
 
 
 @dataclass(frozen=True, slots=True)

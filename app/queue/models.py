@@ -272,13 +272,18 @@ class LogEntry(SQLModel, table=True):
 
 class DocumentRow(SQLModel, table=True):
     """A document. Its address is its identity; the step and work item that created it keep the credit when others
-    update it."""
+    update it. `category`: the one that its details name, see `category_of`."""
 
     __tablename__ = "document"
-    __table_args__ = tuple(
-        sa.Index(f"document_{saved}_by_worker", f"{saved}_by_worker", sqlite_where=given, postgresql_where=given)
-        for saved in ("created", "updated")
-        for given in [sa.text(f"{saved}_by_worker IS NOT NULL")]
+    __table_args__ = (
+        *(
+            sa.Index(f"document_{saved}_by_worker", f"{saved}_by_worker", sqlite_where=given, postgresql_where=given)
+            for saved in ("created", "updated")
+            for given in [sa.text(f"{saved}_by_worker IS NOT NULL")]
+        ),
+        # Both together, so that documents are counted by either without being read: bodies may be long.
+        sa.Index("document_by_category", "category", "source_type"),
+        sa.Index("document_by_time", "created_at"),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=sa.BigInteger().with_variant(sa.Integer, "sqlite"))
@@ -289,6 +294,7 @@ class DocumentRow(SQLModel, table=True):
     source_type: str = Field(index=True)
     tags: list[str] = Field(sa_type=_json())
     details: dict[str, Any] = Field(sa_type=_json())
+    category: str | None = None
     content_hash: str
     created_by_step: int | None = Field(default=None, sa_type=sa.BigInteger, index=True)
     created_by_worker: int | None = Field(default=None, sa_type=sa.BigInteger)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Connection
 
-from app.queue import document_lists, failure_reading, minute_reading, run_reading
+from app.queue import document_facets, document_lists, failure_reading, minute_reading, run_reading
 from app.queue.database import Database
 from app.queue.deletions import deletions_in
 from app.queue.document_lists import DocumentFilter
@@ -25,6 +25,7 @@ from app.queue.models import Kind
 from app.queue.places import LARGEST
 from app.queue.records import (
     Counts,
+    DocumentFacets,
     DocumentPage,
     FailureGroup,
     ItemRecord,
@@ -37,13 +38,15 @@ from app.queue.records import (
     RunRecord,
     Statistics,
     StepRecord,
+    WholeDocument,
 )
 from app.queue.run_reading import RunFilter
 from app.queue.tables import manager_job, sequence, step_counter, step_job
+from app.queue.whole_documents import whole_document
 
-M = TypeVar("M", JobFilter, RunFilter)
+M = TypeVar("M", JobFilter, RunFilter, DocumentFilter)
 
-__all__ = ["DocumentFilter", "JobFilter", "LogFilter", "RunFilter", "Snapshot", "UnknownJob"]
+__all__ = ["DocumentFilter", "JobFilter", "LogFilter", "RunFilter", "Snapshot", "UnknownDocument", "UnknownJob"]
 
 _numbers = select(sequence)
 _managers = select(manager_job.c.status, func.count()).group_by(manager_job.c.status)
@@ -56,6 +59,13 @@ class UnknownJob(LookupError):
 
     def __init__(self, job_id: int | str) -> None:
         super().__init__(f"there is no job {job_id}; it may have been deleted")
+
+
+class UnknownDocument(LookupError):
+    """There is no document of that id, or no longer."""
+
+    def __init__(self, document_id: int) -> None:
+        super().__init__(f"there is no document {document_id}; it may have been deleted")
 
 
 class Snapshot:
@@ -156,7 +166,19 @@ class Snapshot:
 
     def documents(self, matching: DocumentFilter, limit: int, cursor: str | None = None) -> DocumentPage:
         """Documents, the newest first."""
-        return document_lists.page(self._connection, matching, limit, cursor)
+        return document_lists.page(self._connection, self._present(matching), limit, cursor)
+
+    def document_facets(self, matching: DocumentFilter) -> DocumentFacets:
+        """By what these documents can be narrowed down."""
+        return document_facets.facets(self._connection, self._present(matching))
+
+    def document(self, document_id: int, characters: int | None = None) -> WholeDocument:
+        """With that many characters of its body, or all. Raises UnknownDocument."""
+        known = document_id <= LARGEST
+        found = whole_document(self._connection, document_id, self._deleted, characters) if known else None
+        if found is None:
+            raise UnknownDocument(document_id)
+        return found
 
     def log_lines(self, step_id: int, first: int, last: int) -> tuple[LogLine, ...]:
         """The lines first..last of a step's log, both included."""

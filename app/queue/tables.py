@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from app.queue import models
+from app.queue import document_index, models
 
 metadata = SQLModel.metadata
 
@@ -27,3 +29,13 @@ log_entry = _table(models.LogEntry)
 document = _table(models.DocumentRow)
 document_tag = _table(models.DocumentTag)
 sequence = _table(models.Sequence)
+
+
+def _ddl(statement: str) -> Any:
+    made: Any = sa.DDL(statement)  # type: ignore[no-untyped-call]
+    return made.execute_if(dialect="sqlite")
+
+
+for _statement in document_index.CREATE:
+    sa.event.listen(document, "after_create", _ddl(_statement))
+sa.event.listen(document, "before_drop", _ddl(document_index.DROP))

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from litestar.datastructures import MultiDict
 from litestar.exceptions import ValidationException
 
 from app.queue.log_reading import parse_place
@@ -17,6 +18,7 @@ from app.queue.snapshot import DocumentFilter, JobFilter, RunFilter, Snapshot
 from app.queue.status import Status
 from app.queue.text import storable
 from app.web import dom
+from app.web.document_view import DocumentView
 from app.web.documents_view import DocumentsView
 from app.web.logs.query import LogQuery, LogZoom
 from app.web.queue_view import QueueView
@@ -28,6 +30,8 @@ Query = Mapping[str, str]
 
 LONGEST_SEARCH = 1_000
 """Characters that can be searched for."""
+MOST_TAGS = 20
+"""Tags that documents can be asked to carry all of."""
 
 
 def queue_view(query: Query) -> QueueView:
@@ -59,15 +63,26 @@ def jobs_view(query: Query) -> JobsView:
     return JobsView(matching, query.get("cursor") or None)
 
 
-def documents_view(query: Query) -> DocumentsView:
+def documents_view(query: MultiDict[Any]) -> DocumentsView:
     cursor = _number(query, "cursor")
     matching = DocumentFilter(
         manager_id=_number(query, "manager_id"),
         step_id=_number(query, "step_id"),
         worker_id=_number(query, "worker_id"),
         changed_by=_number(query, "changed_by"),
+        text=_search(query),
+        tags=_tags(query),
+        source_type=_text(query, "source_type"),
+        category=_text(query, "category"),
+        since=_time(query, "from"),
+        until=_time(query, "to"),
     )
     return DocumentsView(matching, str(cursor) if cursor else None)
+
+
+def document_view(snapshot: Snapshot, document_id: int) -> DocumentView:
+    """Raises UnknownDocument."""
+    return DocumentView(snapshot.document(document_id, characters=0).id)
 
 
 def job_view(snapshot: Snapshot, job_id: int, query: Query) -> RunView | StepView | ItemView:
@@ -121,6 +136,14 @@ def _search(query: Query) -> str | None:
     if text and len(text) > LONGEST_SEARCH:
         raise ValidationException(f"q must have at most {LONGEST_SEARCH:,} characters; it has {len(text):,}")
     return text
+
+
+def _tags(query: MultiDict[Any]) -> tuple[str, ...]:
+    """Each once, in the order given."""
+    tags = tuple(dict.fromkeys(storable(tag) for tag in query.getall("tag", []) if tag))
+    if len(tags) > MOST_TAGS:
+        raise ValidationException(f"tag must be given at most {MOST_TAGS} times; it is given {len(tags):,} times")
+    return tags
 
 
 def _text(query: Query, name: str) -> str | None:

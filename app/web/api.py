@@ -21,6 +21,7 @@ from app.queue.store.start import start
 from app.queue.text import storable
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
 from app.web.api_control import JobId, cancel_job, delete_job, retry_job
+from app.web.api_documents import list_documents, one_document
 from app.web.errors import error_answers
 from app.web.json_definitions import Definition, DefinitionAnswer, Definitions, JobStarted, StartJob
 from app.web.json_shapes import Job, JobAnswer, Jobs, Line, Logs, Stats, Structure, Tree
@@ -175,5 +176,7 @@ def api_router() -> Router:
             delete_job,
             list_definitions,
             one_definition,
+            list_documents,
+            one_document,
         ],
     )

@@ -17,8 +17,9 @@ def job(job_id: int, part: str = "") -> str:
     return f"job-{job_id}-{part}" if part else f"job-{job_id}"
 
 
-def document(document_id: int) -> str:
-    return f"document-{document_id}"
+def document(document_id: int, part: str = "") -> str:
+    """The id of a document's element, or of a part of it."""
+    return f"document-{document_id}-{part}" if part else f"document-{document_id}"
 
 
 def count(scope: object, kind: str, status: str) -> str:
@@ -67,14 +68,19 @@ def failure_pattern(given: str | None) -> str | None:
 
 
 def with_query(path: str, query: Mapping[str, object]) -> str:
-    """The address with those parameters that have a value, in the order given."""
-    given = {name: str(value) for name, value in query.items() if value is not None and value != ""}
+    """The address with those parameters that have a value, in the order given; one of several values once for each."""
+    several = ((name, value if isinstance(value, tuple) else (value,)) for name, value in query.items())
+    given = [(name, str(each)) for name, values in several for each in values if each is not None and each != ""]
     return f"{path}?{urlencode(given)}" if given else path
 
 
 def jobs_url(**query: object) -> str:
     """The address of the list of the jobs that match."""
     return with_query("/jobs", query)
+
+
+def document_url(document_id: int) -> str:
+    return f"/documents/{document_id}"
 
 
 def documents_url(**query: object) -> str:

@@ -14,7 +14,7 @@ from litestar.response import Template
 
 from app.queue.log_reading import BadPlace
 from app.queue.places import BadCursor
-from app.queue.snapshot import UnknownJob
+from app.queue.snapshot import UnknownDocument, UnknownJob
 from app.queue.store.start import AlreadyRunning
 from app.queue.writer import WriteFailed
 from app.web.access import NoSuchDefinition, NotStartable
@@ -96,6 +96,8 @@ def _explain(exception: Exception) -> tuple[HTTPStatus, Error]:
     match exception:
         case UnknownJob():
             return _error(HTTPStatus.NOT_FOUND, "no_such_job", exception)
+        case UnknownDocument():
+            return _error(HTTPStatus.NOT_FOUND, "no_such_document", exception)
         case NoSuchDefinition():
             return _error(HTTPStatus.NOT_FOUND, "no_such_definition", exception)
         case NotStartable():

@@ -14,7 +14,7 @@ from app.web.access import Access
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
 from app.web.documents_view import DOCUMENTS_PER_PAGE
 from app.web.live.hub import Live
-from app.web.painting import documents, jobs, runs, statistics, steps, throughput, timeline
+from app.web.painting import document, documents, jobs, runs, statistics, steps, throughput, timeline
 from app.web.painting.logs import QUEUE_PANEL
 from app.web.pieces import Piece
 from app.web.screens import Easel
@@ -82,6 +82,18 @@ async def documents_fragment(request: AnyRequest, access: TheAccess, live: TheLi
 
     def paint(easel: Easel, snapshot: Snapshot) -> Piece:
         return documents.paint_list(easel.painter, snapshot.documents(view.matching, DOCUMENTS_PER_PAGE, view.cursor))
+
+    return await _piece(request, access, live, paint)
+
+
+@get("/fragments/documents/{document_id:int}", include_in_schema=False)
+async def document_fragment(
+    document_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive
+) -> Response[str]:
+    """A document: what is known of it, and what it says."""
+
+    def paint(easel: Easel, snapshot: Snapshot) -> Piece:
+        return document.paint_document(easel.painter, snapshot.document(document_id, document.SHOWN))
 
     return await _piece(request, access, live, paint)
 

@@ -12,6 +12,7 @@ from app.queue.snapshot import Snapshot
 from app.web import addresses, dom
 from app.web.access import Access
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
+from app.web.document_view import DocumentView
 from app.web.documents_view import DocumentsView
 from app.web.live.browsers import browser_of, name_tag
 from app.web.live.hub import Live
@@ -43,6 +44,17 @@ async def jobs_page(request: AnyRequest, access: TheAccess, live: TheLive) -> Re
 async def documents_page(request: AnyRequest, access: TheAccess, live: TheLive) -> Response[str]:
     view = addresses.documents_view(request.query_params)
     return await _show(lambda _: view, request, access, live)
+
+
+@get("/documents/{document_id:int}", include_in_schema=False)
+async def document_page(
+    document_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive
+) -> Response[str]:
+    """The page of a document; its text as it is stored, if the query says `raw`."""
+    if "raw" in request.query_params:
+        text = (await access.read(lambda snapshot: snapshot.document(document_id))).body
+        return Response(text, media_type=MediaType.TEXT, headers={"Cache-Control": "no-store"})
+    return await _show(lambda snapshot: addresses.document_view(snapshot, document_id), request, access, live)
 
 
 @get("/jobs/{job_id:int}", include_in_schema=False)
@@ -102,7 +114,8 @@ def _page(live: Live, page: str, view: View, screen: Screen, context: dict[str, 
         stream=stream + since,
         stands_still=isinstance(view, LogView) and not view.log.follows,
         has_log=isinstance(view, LogView),
-        has_documents=isinstance(view, DocumentsView),
+        has_documents=isinstance(view, DocumentsView | DocumentView),
+        has_picture=isinstance(view, DocumentView),
         has_steps=isinstance(view, RunView),
         **context,
     )

@@ -63,7 +63,7 @@ class View(Protocol):
         """Whether the change may alter what this view shows."""
 
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
-        """Raises UnknownJob if it shows a job that does not exist."""
+        """Raises UnknownJob or UnknownDocument if what it shows does not exist."""
 
 
 def concerns_run(change: Change, manager_id: int) -> bool:
@@ -79,9 +79,9 @@ def paint_announcement(painter: Painter, shown: tuple[RunRecord, ...]) -> Piece:
     return painter.piece("announcement.html", "announcement", run=last_ended(shown))
 
 
-def paint_gone(easel: Easel, view: View, snapshot: Snapshot) -> Screen:
+def paint_gone(easel: Easel, view: View, snapshot: Snapshot, was_document: bool) -> Screen:
     """What an open page shows when what it showed has been deleted. Asked for anew, it is not found."""
-    return compose(easel.painter, view, snapshot, "Deleted", "gone", {})
+    return compose(easel.painter, view, snapshot, "Deleted", "gone", {}, was_document=was_document)
 
 
 def icon_of(status: Status | None) -> str:

@@ -30,6 +30,14 @@ async def documents_stream(request: AnyRequest, live: TheLive) -> LiveResponse:
     return _follow(addresses.documents_view(request.query_params), request, live)
 
 
+@get("/documents/{document_id:int}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
+async def document_stream(
+    document_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive
+) -> LiveResponse:
+    view = await access.read(lambda snapshot: addresses.document_view(snapshot, document_id))
+    return _follow(view, request, live)
+
+
 @get("/jobs/{job_id:int}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def job_stream(job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive) -> LiveResponse:
     query = request.query_params

@@ -74,7 +74,11 @@ def shown(value: object) -> object:
     """Text with its deceptive characters made visible, and of bounded length; markup and other values as they are."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    text = value if len(value) <= LONGEST else _both_ends(value)
+    return visible(value if len(value) <= LONGEST else _both_ends(value))
+
+
+def visible(text: str) -> str:
+    """Text, or HTML, with its deceptive characters made visible."""
     if text.isascii():
         return text if text.isprintable() else _DECEPTIVE.sub(_symbol, text)
     return _HEAP.sub(_told_heap, _DECEPTIVE.sub(_symbol, text))

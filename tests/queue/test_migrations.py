@@ -92,7 +92,7 @@ def described(database: Database) -> dict[str, Any]:
             for name in inspector.get_table_names()
         }
         indexes = {
-            "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+            "sqlite": "SELECT name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL",
             "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
         }[connection.dialect.name]
         found = connection.execute(sa.text(indexes))

@@ -60,6 +60,8 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/jobs/{job_id}/retries",
         "/api/definitions",
         "/api/definitions/{definition_id}",
+        "/api/documents",
+        "/api/documents/{document_id}",
         "/api/events",
         "/healthz",
     }

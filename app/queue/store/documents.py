@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from app.queue.changes import StepChanged
-from app.queue.documents import Document
+from app.queue.changes import DocumentsChanged, StepChanged
+from app.queue.documents import Document, category_of
 from app.queue.tables import document, document_tag, step_job
 from app.queue.text import storable
 from app.queue.writer import Transaction
@@ -26,6 +26,7 @@ _update = (
         source_type=bindparam("source_type"),
         tags=bindparam("tags"),
         details=bindparam("details"),
+        category=bindparam("category"),
         content_hash=bindparam("content_hash"),
         updated_by_step=bindparam("updated_by_step"),
         updated_by_worker=bindparam("updated_by_worker"),
@@ -35,7 +36,7 @@ _update = (
 _delete = (
     delete(document)
     .where(document.c.address.in_(bindparam("addresses", expanding=True)))
-    .returning(document.c.created_by_step)
+    .returning(document.c.id, document.c.created_by_step)
 )
 _credit = (
     update(step_job)
@@ -58,20 +59,18 @@ def save_documents(transaction: Transaction, step_id: int, savings: Iterable[Sav
     latest = {storable(each.document.address): each for each in savings}
     rows = transaction.connection.execute(_existing, {"addresses": list(latest)})
     existing = {row.address: row for row in rows}
-    created = 0
-    for address, each in latest.items():
-        if address in existing:
-            _renew(transaction, step_id, existing[address], each)
-        else:
-            _create(transaction, step_id, address, each)
-            created += 1
-    _count_created(transaction, step_id, created)
+    renewed = [row.id for address, row in existing.items() if _renew(transaction, step_id, row, latest[address])]
+    created = [_create(transaction, step_id, address, latest[address]) for address in latest if address not in existing]
+    _tell_changed(transaction, [*renewed, *created])
+    _count_created(transaction, step_id, len(created))
 
 
 def delete_documents(transaction: Transaction, addresses: Sequence[str]) -> None:
     """Removes the documents of those addresses, and the credit for them; unknown ones are passed over."""
-    rows = transaction.connection.execute(_delete, {"addresses": [storable(address) for address in addresses]})
-    for step_id, number in Counter(rows.scalars()).items():
+    of_addresses = {"addresses": [storable(address) for address in addresses]}
+    rows = transaction.connection.execute(_delete, of_addresses).all()
+    _tell_changed(transaction, [row.id for row in rows])
+    for step_id, number in Counter(row.created_by_step for row in rows).items():
         if step_id is not None:
             _count_created(transaction, step_id, -number)
 
@@ -82,7 +81,13 @@ def _count_created(transaction: Transaction, step_id: int, number: int) -> None:
         transaction.changes.append(StepChanged(step.manager_id, step_id, step.name, step.status))
 
 
-def _create(transaction: Transaction, step_id: int, address: str, each: Saving) -> None:
+def _tell_changed(transaction: Transaction, ids: Sequence[int]) -> None:
+    if ids:
+        transaction.changes.append(DocumentsChanged(frozenset(ids)))
+
+
+def _create(transaction: Transaction, step_id: int, address: str, each: Saving) -> int:
+    """Returns its id."""
     row = {
         **_content(each.document),
         "address": address,
@@ -93,27 +98,33 @@ def _create(transaction: Transaction, step_id: int, address: str, each: Saving) 
     }
     result = transaction.connection.execute(insert(document), row)
     assert result.inserted_primary_key is not None
-    _tag(transaction, result.inserted_primary_key[0], each.document.tags)
+    document_id: int = result.inserted_primary_key[0]
+    _tag(transaction, document_id, each.document.tags)
+    return document_id
 
 
-def _renew(transaction: Transaction, step_id: int, row: Any, each: Saving) -> None:
+def _renew(transaction: Transaction, step_id: int, row: Any, each: Saving) -> bool:
+    """Returns whether anything has changed."""
     content = _content(each.document)
     if all(getattr(row, key) == value for key, value in content.items()):
-        return
+        return False
     by = {"updated_by_step": step_id, "updated_by_worker": each.worker_id, "updated_at": transaction.now}
     transaction.connection.execute(_update, {**content, **by, "of_document": row.id})
     if row.tags != content["tags"]:
         transaction.connection.execute(_old_tags, {"of_document": row.id})
         _tag(transaction, row.id, each.document.tags)
+    return True
 
 
 def _content(each: Document) -> dict[str, Any]:
+    category = category_of(each.metadata)
     return {
         "title": storable(each.title),
         "body": storable(each.body),
         "source_type": storable(each.source_type),
         "tags": [storable(tag) for tag in dict.fromkeys(each.tags)],
         "details": each.metadata,
+        "category": category and storable(category),
         "content_hash": each.hash(),
     }
 

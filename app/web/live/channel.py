@@ -13,7 +13,7 @@ from time import time_ns
 
 import structlog
 
-from app.queue.snapshot import Snapshot, UnknownJob
+from app.queue.snapshot import Snapshot, UnknownDocument, UnknownJob
 from app.web.access import Access
 from app.web.live.frames import Ring, frame
 from app.web.live.subscriber import Subscriber
@@ -143,10 +143,10 @@ class Channel:
         """In a reader thread: the view as it is now, and the message that brings a page from `before` to it."""
         try:
             screen = self.view.paint(self._easel, snapshot)
-        except UnknownJob:
+        except (UnknownJob, UnknownDocument) as unknown:
             if before is None:  # nobody was ever shown it
                 raise
-            screen = paint_gone(self._easel, self.view, snapshot)
+            screen = paint_gone(self._easel, self.view, snapshot, isinstance(unknown, UnknownDocument))
         return screen, self._message(list(_differences(before, screen))) if before else ""
 
     def _message(self, swaps: list[Swap]) -> str:

@@ -1,0 +1,129 @@
+"""Looking for text in documents: an index of their words on SQLite, the documents themselves on PostgreSQL.
+
+Everything that the two databases do differently is here. All words have to be there, whatever their case, and longer
+words that begin with them count too (from three letters on: nobody means all the words with an `a`). What stands in
+double quotes has to be there word by word. A text without any letter or digit is looked for as it stands.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement
+from sqlalchemy.engine import Connection
+
+from app.queue.records import MarkedText
+from app.queue.tables import document
+from app.queue.text_search import contains
+
+SHORTEST_BEGINNING = 3
+"""Letters from which on a word also finds longer ones."""
+MOST_WORDS = 100
+"""Words that are looked for; more in one search are passed over."""
+
+_PIECE = re.compile(r'"([^"]*)"?|([^\s"]+)')
+_WORD = re.compile(r"[^\W_]+")
+_NO_LETTER = r"[^[:alnum:]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Words that stand side by side, with whatever but letters and digits between. `is_beginning`: the last of them may
+    go on."""
+
+    words: tuple[str, ...]
+    is_beginning: bool
+
+
+def wanted_in(text: str) -> tuple[Wanted, ...]:
+    """What a person who types that looks for; empty if there is no word in it."""
+    return tuple(_wanted(unicodedata.normalize("NFC", text)))[:MOST_WORDS]
+
+
+def _wanted(text: str) -> Iterator[Wanted]:
+    for phrase, word in _PIECE.findall(text):
+        words = tuple(_WORD.findall(phrase or word))
+        if words:
+            yield Wanted(words, not phrase and len(words[-1]) >= SHORTEST_BEGINNING)
+
+
+def holds(connection: Connection, text: str) -> ColumnElement[bool]:
+    """The condition that a document's title or body holds what is looked for."""
+    wanted = wanted_in(text)
+    if not wanted:
+        return contains(connection, document.c.title, text) | contains(connection, document.c.body, text)
+    if connection.dialect.name != "sqlite":
+        return sa.and_(*(_says(document.c.title, each) | _says(document.c.body, each) for each in wanted))
+    found = sa.select(_index.c.rowid).where(sa.literal_column("document_text").op("MATCH")(_query(wanted)))
+    return document.c.id.in_(found)
+
+
+_index = sa.table("document_text", sa.column("rowid"))
+
+
+def _query(wanted: tuple[Wanted, ...]) -> str:
+    """In the language of the index. There is nothing in the words that could mean anything in it."""
+    return " ".join(f'"{" ".join(each.words)}"{"*" if each.is_beginning else ""}' for each in wanted)
+
+
+def _says(column: Any, wanted: Wanted) -> ColumnElement[bool]:
+    end = "" if wanted.is_beginning else f"($|{_NO_LETTER})"
+    found: ColumnElement[bool] = column.op("~*")(f"(^|{_NO_LETTER}){f'{_NO_LETTER}+'.join(wanted.words)}{end}")
+    return found
+
+
+BEFORE, EXCERPT = 60, 260
+"""Characters of an excerpt that stand before the first word found, and in all."""
+
+
+class Marker:
+    """Marks the words that were looked for where they stand."""
+
+    def __init__(self, text: str) -> None:
+        wanted = wanted_in(text)
+        pattern = "|".join(map(_pattern, wanted)) if wanted else re.escape(text)
+        self._found = re.compile(_plain(pattern), re.IGNORECASE)
+
+    def marked(self, text: str) -> MarkedText:
+        return tuple(self._parts(text))
+
+    def excerpt(self, text: str) -> MarkedText:
+        """What stands around the first of them; nothing if none of them is there."""
+        text = " ".join(text.split())
+        first = self._found.search(_plain(text))
+        if first is None:
+            return ()
+        start = max(first.start() - BEFORE, 0)
+        start = text.find(" ", start, first.start()) + 1 or start if start else 0
+        parts = self.marked(text[start : start + EXCERPT])
+        before, after = start > 0, start + EXCERPT < len(text)
+        return (*[("… ", False)] * before, *parts, *[(" …", False)] * after)
+
+    def _parts(self, text: str) -> Iterator[tuple[str, bool]]:
+        last = 0
+        for found in self._found.finditer(_plain(text)):
+            if found.start() > last:
+                yield text[last : found.start()], False
+            if found.end() > found.start():
+                yield text[found.start() : found.end()], True
+            last = found.end()
+        if last < len(text):
+            yield text[last:], False
+
+
+def _pattern(wanted: Wanted) -> str:
+    end = r"[^\W_]*" if wanted.is_beginning else r"(?![^\W_])"
+    return r"(?<![^\W_])" + r"[\W_]+".join(wanted.words) + end
+
+
+def _plain(text: str) -> str:
+    """Letters without their accents, each in its place."""
+    if text.isascii():
+        return text
+    accented = (each for each in set(text) if not each.isascii())
+    return text.translate({ord(each): unicodedata.normalize("NFD", each)[0] for each in accented})
