@@ -51,8 +51,8 @@ class Summary(StepType[SummarySettings]):
         if code_base.is_unknown:
             tagged = f" with the tags {', '.join(settings.filter_tags)}" if settings.filter_tags else ""
             raise PermanentError(
-                f"there are no documents about {printable(folder)}{tagged}; let steps of type code_map and import_files "
-                "with the same folder come first"
+                f"there are no documents about {printable(folder)}{tagged}; steps of type code_map and import_files "
+                "with the same folder have to come first"
             )
         composed = COMPOSERS[settings.kind](code_base)
         for sentence in composed.missing:

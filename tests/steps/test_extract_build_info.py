@@ -540,12 +540,12 @@ def documents(**bodies: str) -> dict[str, StoredDocument]:
     return {address: StoredDocument(address, address, body, "file", ("codebase",)) for address, body in paths}
 
 
-async def test_facts_are_put_on_the_file_s_document_and_told(stage: MakeStage) -> None:
+async def test_facts_become_a_document_beside_that_of_the_file_and_are_told(stage: MakeStage) -> None:
     stored = documents(**{"go.mod": GO_MOD, "main.go": "package main", "web/package.json": PACKAGE_JSON})
     on_stage = stage(ExtractBuildInfo, stored, folder="/code", filter_tags=["codebase"], tags=["manifest"])
     results = await on_stage.run()
     assert {name: result["dependencies"] for name, result in results.items()} == {"go.mod": 4, "web/package.json": 3}
-    facts = stored["file:/code/go.mod"].metadata["extract_build_info"]
+    facts = stored["build_info:/code/go.mod"].metadata["extract_build_info"]
     assert (facts["kind"], facts["name"], facts["language"]) == ("go.mod", "example.org/notes", "Go")
     assert facts["dependencies"][0] == {
         "name": "github.com/spf13/cobra",
@@ -553,23 +553,39 @@ async def test_facts_are_put_on_the_file_s_document_and_told(stage: MakeStage) -
         "scope": "run",
         "group": "",
     }
-    assert stored["file:/code/go.mod"].tags == ("codebase", "manifest")
-    assert "extract_build_info" not in stored["file:/code/main.go"].metadata
+    saved = stored["build_info:/code/go.mod"]
+    assert (saved.title, saved.source_type, saved.tags) == ("go.mod", "build_info", ("manifest",))
+    assert "| github.com/spf13/cobra | v1.8.0 | run |" in saved.body
+    assert stored["file:/code/go.mod"].metadata == {}, "the file's document is left to others"
+    assert on_stage.context.saves == ["build_info:/code/go.mod", "build_info:/code/web/package.json"]
     assert on_stage.context.messages("info")[0] == "go.mod: example.org/notes; Go; 4 dependencies"
 
 
 async def test_a_malformed_manifest_fails_alone_and_loses_its_former_facts(stage: MakeStage) -> None:
-    stored = documents(**{"a/package.json": "{\n", "b/package.json": "{}"})
-    former = {"extract_build_info": {"name": "former", "tags": []}}
-    stored["file:/code/a/package.json"] = StoredDocument(
-        "file:/code/a/package.json", "a", "{\n", "file", ("codebase",), former
-    )
-    results = await stage(ExtractBuildInfo, stored, folder="/code").run()
+    stored = documents(**{"a/package.json": '{"name": "former"}', "b/package.json": "{}"})
+    on_stage = stage(ExtractBuildInfo, stored, folder="/code")
+    assert (await on_stage.run())["a/package.json"]["name"] == "former"
+    stored |= documents(**{"a/package.json": "{\n"})
+    results = await on_stage.run()
     assert isinstance(results["a/package.json"], PermanentError)
     assert str(results["a/package.json"]).startswith("a/package.json, line 2: is not JSON")
     assert results["b/package.json"]["build_tool"] == "npm"
-    facts = stored["file:/code/a/package.json"].metadata["extract_build_info"]
-    assert facts["line"] == 2 and "name" not in facts
+    saved = stored["build_info:/code/a/package.json"]
+    assert saved.metadata["extract_build_info"]["line"] == 2 and "name" not in saved.metadata["extract_build_info"]
+    assert "Line 2: it could not be read" in saved.body
+
+
+async def test_what_a_manifest_said_goes_with_its_document(stage: MakeStage) -> None:
+    stored = documents(**{"go.mod": GO_MOD, "a/go.mod": GO_MOD}) | {
+        "file:/other/go.mod": StoredDocument("file:/other/go.mod", "go.mod", GO_MOD, "file")
+    }
+    await stage(ExtractBuildInfo, stored).run()
+    del stored["file:/code/a/go.mod"], stored["file:/other/go.mod"]
+    stage(ExtractBuildInfo, stored, folder="/code").plan()
+    assert [address for address in stored if address.startswith("build_info:")] == [
+        "build_info:/code/go.mod",
+        "build_info:/other/go.mod",
+    ], "in the folder that is looked at"
 
 
 async def test_manifests_that_are_none_of_the_code_base_can_be_left_out(stage: MakeStage) -> None:
@@ -582,7 +598,7 @@ async def test_long_texts_and_lists_are_cut(stage: MakeStage) -> None:
     targets = "".join(f"t{number}: x\n" for number in range(5000))
     stored = documents(Makefile=targets + "VERSION = " + "9" * 5000 + "\n")
     await stage(ExtractBuildInfo, stored, folder="/code").run()
-    facts: dict[str, Any] = stored["file:/code/Makefile"].metadata["extract_build_info"]
+    facts: dict[str, Any] = stored["build_info:/code/Makefile"].metadata["extract_build_info"]
     assert (len(facts["commands"]), len(facts["version"])) == (2000, 500)
 
 
@@ -606,11 +622,11 @@ async def test_in_a_run_the_malformed_ones_are_counted_and_named(runs: Runs, tmp
         folder=str(code),
     )
     build = ended.run.steps[1]
-    assert (build.counts.completed, build.counts.failed, build.document_count) == (1, 2, 0)
+    assert (build.counts.completed, build.counts.failed, build.document_count) == (1, 2, 3)
     errors = {item.job.name: item.job.error for item in ended.items if item.job.error}
     assert errors == {
         "Dockerfile": "Dockerfile: is no text",
         "package.json": "package.json, line 1: is not JSON: Expecting value at column 10",
     }
-    (saved,) = [each for each in ended.documents if each.address.endswith("package.json")]
+    (saved,) = [each for each in ended.documents if each.address == f"build_info:{code}/package.json"]
     assert saved.metadata["extract_build_info"]["line"] == 1, "what a failed work item saved is kept"

@@ -30,7 +30,7 @@ class File:
     blank: int
     """Lines."""
     build_info: dict[str, Any] | None
-    """What extract_build_info has found in it, if it is a manifest."""
+    """What extract_build_info says about it, if it is a manifest."""
 
     @property
     def lines(self) -> int:
@@ -119,8 +119,11 @@ class CodeBase:
 def code_base_in(context: Context[Any], folder: str, filter_tags: Iterable[str]) -> CodeBase:
     """What is known about the folder (absolute, links resolved). Only files that carry all the tags count."""
     code_base = CodeBase(folder)
+    read = context.documents(source_type="build_info", under=f"build_info:{folder}", bodies=False)
+    build_info = {document.address.partition(":")[2]: _facts(document, "extract_build_info") for document in read}
     for document in context.documents(tags=filter_tags, source_type="file", under=f"file:{folder}"):
-        code_base.files.append(_file(document, document.address.removeprefix(f"file:{folder}/")))
+        path = document.address.removeprefix("file:")
+        code_base.files.append(_file(document, path[len(folder) + 1 :], build_info.get(path)))
     whole = context.document(f"file:{folder}")
     code_base.extent = _facts(whole, "code_map") if whole else None
     for document in context.documents(source_type="directory", under=f"file:{folder}", bodies=False):
@@ -151,12 +154,11 @@ def extent_of(files: Iterable[File]) -> dict[str, Any]:
     }
 
 
-def _file(document: StoredDocument, path: str) -> File:
+def _file(document: StoredDocument, path: str, build_info: dict[str, Any] | None) -> File:
     content = document.body.encode("utf-8", "replace")
     code, blank = code_and_blank(content)
     binary = any(facts.get("binary") is True for facts in document.metadata.values() if isinstance(facts, dict))
     category = next((found["category"] for name in CLASSIFIERS if (found := _facts(document, name))), UNKNOWN)
-    build_info = _facts(document, "extract_build_info")
     return File(path, "Binary" if binary else language_of(path, content), category, code, blank, build_info)
 
 
