@@ -88,7 +88,7 @@ max-line-length = 100
 PACKAGE_JSON = """{
   "name": "@notes/page", "version": "2.0.1", "packageManager": "pnpm@9.1.0",
   "engines": {"node": ">=20"},
-  "bin": "./bin/page.js", "main": "dist/index.js",
+  "bin": "./bin/page.js", "type": "module", "main": "dist/index.js",
   "scripts": {"build": "tsc -p .", "test": "vitest"},
   "dependencies": {"react": "^18.2.0"},
   "devDependencies": {"typescript": "~5.4.0"},
@@ -184,6 +184,7 @@ dependencies {
     implementation(platform("org.example:bom:1.0"))
     api(libs.coroutines.core)
     testImplementation(kotlin("test"))
+    testImplementation(projects.core.fakes)
     ksp("a:b:2")
 }
 kotlin { jvmToolchain(21) }
@@ -206,6 +207,7 @@ add_executable(tool main.cpp)
 if((A AND B) OR NOT C)
   add_subdirectory(src)
 endif()
+add_executable(${unknown} x.cpp)
 add_test(NAME unit COMMAND tool --test)
 message([==[ ]] " ) ]==])
 """
@@ -370,12 +372,14 @@ def test_gradle_in_kotlin() -> None:
     assert (info.language, info.language_version) == ("Kotlin", "21")
     assert needs(info, "plugin") == {"java-library": "", "org.jetbrains.kotlin.jvm": "1.9.22"}
     assert needs(info, "run") == {"org.example:bom": "1.0", "libs.coroutines.core": "of the version catalog"}
-    assert needs(info, "test") == {"org.jetbrains.kotlin:kotlin-test": ""}
+    assert needs(info, "test") == {"org.jetbrains.kotlin:kotlin-test": "", ":core:fakes": "of the workspace"}
     assert needs(info, "build") == {"a:b": "2"}
 
 
 def test_gradle_settings() -> None:
-    info = READERS["settings.gradle"]("rootProject.name = 'notes'\ninclude ':core', ':web',\n    ':page'\n")
+    info = READERS["settings.gradle"](
+        "rootProject.name = 'notes'\ninclude ':core', ':web',\n    ':page'\nproject(':core').name = 'core-of-notes'\n"
+    )
     assert (info.name, info.parts) == ("notes", [":core", ":web", ":page"])
 
 

@@ -63,6 +63,8 @@ def _add_project(info: BuildInfo, arguments: list[str], languages: list[str]) ->
 
 def _add(info: BuildInfo, name: str, arguments: list[str]) -> None:
     first, rest = arguments[0], arguments[1:]
+    if "${" in first and name.startswith("add_"):
+        return  # in a function: what it will be called is not known here
     if name == "cmake_minimum_required" and rest:
         info.dependencies.append(Dependency("cmake", f">={rest[0]}", "build"))
     elif name == "find_package":

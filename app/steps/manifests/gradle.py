@@ -25,7 +25,6 @@ _SCOPES = {
     "developmentOnly": "development",
 }
 _NAMED = {"group": "name", "name": "name", "version": "version", "description": "description"}
-"""What is said of the project itself: `rootProject.name` only in the settings."""
 _WRAPPERS = {"platform", "enforcedPlatform", "testFixtures"}
 _ENDINGS = ("Implementation", "Api", "CompileOnly", "RuntimeOnly")
 """Of configurations for a part of the code, such as debugImplementation."""
@@ -55,7 +54,8 @@ def read_gradle(text: str) -> BuildInfo:
     info = BuildInfo(build_tool="Gradle", language="Java")
     tokens = list(_placed(_tokens(text)))
     for at, token in enumerate(tokens):
-        if token.kind == "word":
+        # In the settings many projects have names; that of the whole is rootProject.name.
+        if token.kind == "word" and (token.value != "name" or (at > 1 and tokens[at - 2].value == "rootProject")):
             _read_word(info, token, _statement(tokens, at + 1, MOST if token.begins else 24))
     return info
 
@@ -129,6 +129,8 @@ def _dependencies(configuration: str, line: list[Token], texts: list[str]) -> It
     elif words[:1] == ["kotlin"] and texts:
         version = texts[1] if len(texts) > 1 else ""
         yield Dependency(f"org.jetbrains.kotlin:kotlin-{texts[0]}", version, scope, configuration)
+    elif words[:1] == ["projects"] and not texts:
+        yield Dependency(":" + ":".join(words[1:]), "of the workspace", scope, configuration)
     elif words and words[0] not in _WRAPPERS and not texts:
         yield Dependency(".".join(words), "of the version catalog", scope, configuration)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.steps.manifests.build_info import BuildInfo, Dependency
 from app.steps.manifests.tables import Table, json_table
 
@@ -26,12 +28,18 @@ def read_package_json(text: str) -> BuildInfo:
         name=data.text("name"),
         version=data.text("version"),
         description=data.text("description"),
-        language_version=data.pairs("engines").get("node", ""),
+        language_version=_node(data.values.get("engines")),
         dependencies=needed,
         commands=data.pairs("scripts"),
         entry_points=_entry_points(data),
         parts=_workspaces(data),
     )
+
+
+def _node(engines: Any) -> str:
+    """Which Node it needs; npm ignores lists and texts, which old packages have there."""
+    wanted = engines.get("node") if isinstance(engines, dict) else None
+    return wanted if isinstance(wanted, str) else ""
 
 
 def _entry_points(data: Table) -> dict[str, str]:
