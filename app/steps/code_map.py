@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from app.steps.document_facts import with_facts
-from app.steps.languages import language_of
+from app.steps.languages import code_and_blank, language_of
 from app.steps.source_tree import SourceFile, SourceTree, globs, printable, read_file
 from app.work.step_type import Context, Document, Settings, StepType, WorkItem
 
@@ -134,9 +134,7 @@ def _counted(file: SourceFile, limit: int) -> tuple[str, Lines]:
         content = content.decode("utf-16", "replace").encode()
     if b"\0" in content:
         return "Binary", Lines(files=1, bytes=file.size)
-    lines = content.splitlines()
-    blank = sum(1 for line in lines if not line.strip())
-    return language, Lines(1, len(lines) - blank, blank, file.size)
+    return language, Lines(1, *code_and_blank(content), file.size)
 
 
 def _directories_around(relative: str) -> Iterator[str]:

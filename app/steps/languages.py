@@ -1,4 +1,4 @@
-"""Which language a file is written in, told by its name and its first line."""
+"""Which language a file is written in, told by its name and its first line; and how many lines it has."""
 
 from __future__ import annotations
 
@@ -108,6 +108,13 @@ def language_of(path: str, content: bytes) -> str:
     name = PurePosixPath(path).name.lower()
     known = _BY_NAME.get(name) or _BY_EXTENSION.get(PurePosixPath(name).suffix)
     return known or _by_shebang(content) or OTHER
+
+
+def code_and_blank(content: bytes) -> tuple[int, int]:
+    """How many lines have something in them, and how many have not."""
+    lines = content.splitlines()
+    blank = sum(1 for line in lines if not line.strip())
+    return len(lines) - blank, blank
 
 
 def _by_shebang(content: bytes) -> str | None:

@@ -451,6 +451,7 @@ def test_a_missing_folder_of_definitions_is_itself_a_problem(tmp_path: Path) -> 
 def test_the_bundled_definitions_are_valid() -> None:
     definitions = Definitions(StepTypes.in_package(app.steps), BUNDLED)
     assert [(entry.id, list(entry.problems)) for entry in definitions.all()] == [
+        ("codebase_assess", []),
         ("codebase_classify", []),
         ("nearby_restaurants_keywords", []),
         ("news_crawler", []),
@@ -463,6 +464,25 @@ def test_codebase_classify_runs_its_three_steps_on_the_folder(tmp_path: Path) ->
     plan = bundled.get("codebase_classify").resolve({"folder": str(tmp_path)})
     assert [step.name for step in plan.steps] == ["code_map", "import_files", "rule_classify_files"]
     assert {step.settings["folder"] for step in plan.steps} == {str(tmp_path)}
+
+
+def test_codebase_assess_has_nine_steps_that_wait_for_what_they_need(tmp_path: Path) -> None:
+    bundled = Definitions(StepTypes.in_package(app.steps), BUNDLED)
+    plan = bundled.get("codebase_assess").resolve({"folder": str(tmp_path)})
+    assert {step.name: list(step.depends) for step in plan.steps} == {
+        "code_map": [],
+        "import_files": ["code_map"],
+        "classify_files": ["import_files"],
+        "extract_build_info": ["import_files"],
+        "identify_components": ["classify_files"],
+        "build_graph": ["identify_components"],
+        "generate_index": ["classify_files", "code_map"],
+        "generate_summary": ["extract_build_info", "identify_components"],
+        "generate_map": ["code_map", "build_graph"],
+    }
+    assert {step.settings["folder"] for step in plan.steps} == {str(tmp_path)}
+    classify = bundled.get("codebase_classify").resolve({"folder": str(tmp_path)})
+    assert plan.steps[2].settings["rules"] == classify.steps[2].settings["rules"], "the two classify alike"
 
 
 def test_the_test_job_generator_has_the_documented_four_steps() -> None:
