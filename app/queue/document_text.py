@@ -36,6 +36,8 @@ class Wanted:
     """Words that stand side by side, with whatever but letters and digits between. `is_beginning`: the last of them may
     go on."""
 
+    text: str
+    """As it was typed, without quotes."""
     words: tuple[str, ...]
     is_beginning: bool
 
@@ -49,7 +51,7 @@ def _wanted(text: str) -> Iterator[Wanted]:
     for phrase, word in _PIECE.findall(text):
         words = tuple(_WORD.findall(phrase or word))
         if words:
-            yield Wanted(words, not phrase and len(words[-1]) >= SHORTEST_BEGINNING)
+            yield Wanted(phrase or word, words, not phrase and len(words[-1]) >= SHORTEST_BEGINNING)
 
 
 def holds(connection: Connection, text: str) -> ColumnElement[bool]:
@@ -59,7 +61,7 @@ def holds(connection: Connection, text: str) -> ColumnElement[bool]:
         return contains(connection, document.c.title, text) | contains(connection, document.c.body, text)
     if connection.dialect.name != "sqlite":
         return sa.and_(*(_says(document.c.title, each) | _says(document.c.body, each) for each in wanted))
-    found = sa.select(_index.c.rowid).where(sa.literal_column("document_text").op("MATCH")(_query(wanted)))
+    found = sa.select(_index.c.rowid).where(sa.literal_column("document_text").bool_op("MATCH")(_query(wanted)))
     return document.c.id.in_(found)
 
 
@@ -67,13 +69,14 @@ _index = sa.table("document_text", sa.column("rowid"))
 
 
 def _query(wanted: tuple[Wanted, ...]) -> str:
-    """In the language of the index. There is nothing in the words that could mean anything in it."""
-    return " ".join(f'"{" ".join(each.words)}"{"*" if each.is_beginning else ""}' for each in wanted)
+    """In the language of the index, where nothing in quotes means anything. It knows best what is a word: about the
+    rarest characters it does not agree with others."""
+    return " ".join(f'"{each.text}"{"*" if each.is_beginning else ""}' for each in wanted)
 
 
 def _says(column: Any, wanted: Wanted) -> ColumnElement[bool]:
     end = "" if wanted.is_beginning else f"($|{_NO_LETTER})"
-    found: ColumnElement[bool] = column.op("~*")(f"(^|{_NO_LETTER}){f'{_NO_LETTER}+'.join(wanted.words)}{end}")
+    found: ColumnElement[bool] = column.bool_op("~*")(f"(^|{_NO_LETTER}){f'{_NO_LETTER}+'.join(wanted.words)}{end}")
     return found
 
 
