@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.engine import Connection
 
-from app.queue.document_lists import DocumentFilter, document_conditions
+from app.queue.document_lists import Asked, DocumentFilter
+from app.queue.document_text import looked_up
 from app.queue.records import DocumentFacets, Facet
 from app.queue.tables import document, document_tag
 
@@ -16,11 +17,11 @@ MOST = 30
 """Of each kind."""
 
 
-def facets(connection: Connection, matching: DocumentFilter) -> DocumentFacets:
-    """The source types, categories and tags of the documents that match; not those tags that all have to carry."""
-    conditions = document_conditions(connection, matching)
-    source_types, categories = _kinds(connection, conditions)
-    tags = _tags(connection, matching, conditions)
+def facets(connection: Connection, matching: DocumentFilter, asked: Asked, total: int) -> DocumentFacets:
+    """The source types, categories and tags of the documents that match, `total` in all; not those tags that all have
+    to carry."""
+    source_types, categories = _kinds(connection, asked.all)
+    tags = _tags(connection, matching, asked.all, total)
     return DocumentFacets(_first(source_types), _first(categories), _first(tags), len(tags))
 
 
@@ -36,10 +37,13 @@ def _kinds(connection: Connection, conditions: Sequence[ColumnElement[bool]]) ->
     return source_types, categories
 
 
-def _tags(connection: Connection, matching: DocumentFilter, conditions: Sequence[ColumnElement[bool]]) -> Counter[str]:
+def _tags(
+    connection: Connection, matching: DocumentFilter, conditions: Sequence[ColumnElement[bool]], total: int
+) -> Counter[str]:
     query = select(document_tag.c.tag, func.count().label("number")).group_by(document_tag.c.tag)
     if conditions:
-        query = query.where(document_tag.c.document_id.in_(select(document.c.id).where(*conditions)))
+        of_documents = looked_up(document_tag.c.document_id, total)
+        query = query.where(of_documents.in_(select(document.c.id).where(*conditions)))
     if matching.tags:
         query = query.where(document_tag.c.tag.not_in(matching.tags))
     return Counter({row.tag: row.number for row in connection.execute(query)})

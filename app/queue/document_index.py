@@ -9,7 +9,7 @@ _LEARN = "INSERT INTO document_text (rowid, title, body) VALUES (new.id, new.tit
 
 CREATE = (
     "CREATE VIRTUAL TABLE document_text USING fts5"
-    " (title, body, content='document', content_rowid='id', prefix='3', tokenize='unicode61 remove_diacritics 2')",
+    " (title, body, content='document', content_rowid='id', tokenize='unicode61 remove_diacritics 2')",
     f"CREATE TRIGGER document_text_made AFTER INSERT ON document BEGIN {_LEARN} END",
     f"CREATE TRIGGER document_text_removed AFTER DELETE ON document BEGIN {_FORGET} END",
     "CREATE TRIGGER document_text_changed AFTER UPDATE OF title, body ON document"

@@ -68,30 +68,42 @@ _columns = (
 _beginning = func.substr(document.c.body, 1, READ_FOR_EXCERPT).label("beginning")
 
 
-def page(connection: Connection, matching: DocumentFilter, limit: int, cursor: str | None) -> DocumentPage:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A filter as conditions on a row of `document`, those on the steps that may have made it apart."""
+
+    conditions: list[ColumnElement[bool]]
+    of_steps: list[ColumnElement[bool]]
+
+    @classmethod
+    def by(cls, connection: Connection, matching: DocumentFilter) -> Asked:
+        """Looks up what takes looking up, so that it is done once."""
+        of_steps: list[ColumnElement[bool]] = []
+        if _is_of_steps(matching):
+            of_steps.append(document.c.created_by_step.in_([step_id for step_id, _ in _steps(connection, matching)]))
+        return cls(_asked(connection, matching), of_steps)
+
+    @property
+    def all(self) -> list[ColumnElement[bool]]:
+        return self.conditions + self.of_steps
+
+
+def page(
+    connection: Connection, matching: DocumentFilter, asked: Asked, limit: int, cursor: str | None
+) -> DocumentPage:
     """Raises BadCursor."""
     before = None if cursor is None else _parse(cursor)
-    asked = _asked(connection, matching)
-    if _is_of_steps(matching) and not asked:
+    if asked.of_steps and not asked.conditions:
         steps = _steps(connection, matching)
         total = sum(number for _, number in steps)
         # A step at a time, as each has its documents in order; those of a run would have to be sorted.
         of_steps = (_ids(connection, [document.c.created_by_step == each], before, limit + 1) for each, _ in steps)
         ids = nlargest(limit + 1, (each for ids in of_steps for each in ids))
     else:
-        conditions = document_conditions(connection, matching)
-        total = _number(connection, conditions)
-        ids = _ids(connection, conditions, before, limit + 1)
+        total = _number(connection, asked.all)
+        ids = _ids(connection, asked.all, before, limit + 1)
     following = str(ids[limit - 1]) if len(ids) > limit else None
     return DocumentPage(total, _documents(connection, ids[:limit], matching), following)
-
-
-def document_conditions(connection: Connection, matching: DocumentFilter) -> list[ColumnElement[bool]]:
-    """What a row of `document` has to fulfil."""
-    conditions = _asked(connection, matching)
-    if _is_of_steps(matching):
-        conditions.append(document.c.created_by_step.in_([step_id for step_id, _ in _steps(connection, matching)]))
-    return conditions
 
 
 def _parse(cursor: str) -> int:

@@ -1,8 +1,8 @@
 """Looking for text in documents: an index of their words on SQLite, the documents themselves on PostgreSQL.
 
-Everything that the two databases do differently is here. All words have to be there, whatever their case, and longer
-words that begin with them count too (from three letters on: nobody means all the words with an `a`). What stands in
-double quotes has to be there word by word. A text without any letter or digit is looked for as it stands.
+Everything that the two databases do differently is here. All words have to be there, whatever their case; one with a
+star at its end also finds longer ones. What stands in double quotes has to be there word by word. A text without any
+letter or digit is looked for as it stands.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from app.queue.records import MarkedText
 from app.queue.tables import document
 from app.queue.text_search import contains
 
-SHORTEST_BEGINNING = 3
-"""Letters from which on a word also finds longer ones."""
+MANY = 1_000
 MOST_WORDS = 100
 """Words that are looked for; more in one search are passed over."""
 
@@ -36,6 +35,8 @@ class Wanted:
     """Words that stand side by side, with whatever but letters and digits between. `is_beginning`: the last of them may
     go on."""
 
+    text: str
+    """As it was typed, without quotes."""
     words: tuple[str, ...]
     is_beginning: bool
 
@@ -49,7 +50,7 @@ def _wanted(text: str) -> Iterator[Wanted]:
     for phrase, word in _PIECE.findall(text):
         words = tuple(_WORD.findall(phrase or word))
         if words:
-            yield Wanted(words, not phrase and len(words[-1]) >= SHORTEST_BEGINNING)
+            yield Wanted(phrase or word, words, word.endswith("*"))
 
 
 def holds(connection: Connection, text: str) -> ColumnElement[bool]:
@@ -59,21 +60,34 @@ def holds(connection: Connection, text: str) -> ColumnElement[bool]:
         return contains(connection, document.c.title, text) | contains(connection, document.c.body, text)
     if connection.dialect.name != "sqlite":
         return sa.and_(*(_says(document.c.title, each) | _says(document.c.body, each) for each in wanted))
-    found = sa.select(_index.c.rowid).where(sa.literal_column("document_text").op("MATCH")(_query(wanted)))
-    return document.c.id.in_(found)
+    matches = sa.literal_column("document_text").bool_op("MATCH")(_query(wanted))
+    # Found once, they are asked for several times: for the total, a page, and what it can be narrowed down by.
+    found = sa.select(sa.func.count(), sa.func.json_group_array(_index.c.rowid)).select_from(_index).where(matches)
+    number, ids = connection.execute(found).one()
+    is_among: ColumnElement[bool] = looked_up(document.c.id, number).in_(
+        sa.select(sa.func.json_each(ids).table_valued("value").c.value)
+    )
+    return is_among
+
+
+def looked_up(column: Any, number: int) -> Any:
+    """The column, if so few of its values are asked for that an index is worth it; more are better sifted out of an
+    index that is read from end to end."""
+    return column if number <= MANY else column + 0
 
 
 _index = sa.table("document_text", sa.column("rowid"))
 
 
 def _query(wanted: tuple[Wanted, ...]) -> str:
-    """In the language of the index. There is nothing in the words that could mean anything in it."""
-    return " ".join(f'"{" ".join(each.words)}"{"*" if each.is_beginning else ""}' for each in wanted)
+    """In the language of the index, where nothing in quotes means anything. It knows best what is a word: about the
+    rarest characters it does not agree with others."""
+    return " ".join(f'"{each.text}"{"*" if each.is_beginning else ""}' for each in wanted)
 
 
 def _says(column: Any, wanted: Wanted) -> ColumnElement[bool]:
     end = "" if wanted.is_beginning else f"($|{_NO_LETTER})"
-    found: ColumnElement[bool] = column.op("~*")(f"(^|{_NO_LETTER}){f'{_NO_LETTER}+'.join(wanted.words)}{end}")
+    found: ColumnElement[bool] = column.bool_op("~*")(f"(^|{_NO_LETTER}){f'{_NO_LETTER}+'.join(wanted.words)}{end}")
     return found
 
 

@@ -166,11 +166,18 @@ class Snapshot:
 
     def documents(self, matching: DocumentFilter, limit: int, cursor: str | None = None) -> DocumentPage:
         """Documents, the newest first."""
-        return document_lists.page(self._connection, self._present(matching), limit, cursor)
+        present = self._present(matching)
+        asked = document_lists.Asked.by(self._connection, present)
+        return document_lists.page(self._connection, present, asked, limit, cursor)
 
-    def document_facets(self, matching: DocumentFilter) -> DocumentFacets:
-        """By what these documents can be narrowed down."""
-        return document_facets.facets(self._connection, self._present(matching))
+    def document_search(
+        self, matching: DocumentFilter, limit: int, cursor: str | None = None
+    ) -> tuple[DocumentPage, DocumentFacets]:
+        """Documents, the newest first, and by what all that match can be narrowed down."""
+        present = self._present(matching)
+        asked = document_lists.Asked.by(self._connection, present)
+        page = document_lists.page(self._connection, present, asked, limit, cursor)
+        return page, document_facets.facets(self._connection, present, asked, page.total)
 
     def document(self, document_id: int, characters: int | None = None) -> WholeDocument:
         """With that many characters of its body, or all. Raises UnknownDocument."""

@@ -57,7 +57,7 @@ class DocumentsView:
         return isinstance(change, DocumentsChanged | RunDeleted)  # with a run go the links to what made them
 
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
-        page = snapshot.documents(self.matching, DOCUMENTS_PER_PAGE, self.cursor)
+        page, facets = snapshot.document_search(self.matching, DOCUMENTS_PER_PAGE, self.cursor)
         painter = easel.painter
         older = page.next and self._at(self.matching, page.next)
         first = self.first_url if self.cursor else None
@@ -66,7 +66,7 @@ class DocumentsView:
             "caption": painter.piece(
                 "document_list_caption.html", "documents-caption", page=page, noun=noun, view=self
             ),
-            "facets": documents.paint_facets(painter, self._facets(snapshot.document_facets(self.matching))),
+            "facets": documents.paint_facets(painter, self._facets(facets)),
             "documents": documents.paint_list(painter, page),
             "empty": painter.piece("document_list_empty.html", "documents-empty", page=page, view=self),
             "pager": painter.piece("pager.html", "pager", older=older, newest=first),

@@ -26,7 +26,7 @@ from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
 from app.queue.store.cancel import cancel
 from app.queue.store.claim import ClaimedItem, claim
-from app.queue.store.documents import Saving, save_documents
+from app.queue.store.documents import Saving, delete_documents, save_documents
 from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
@@ -127,6 +127,20 @@ class Stage:
         """Saves documents that say who saved them last."""
         documents = [Document(address, address, f"by {worker_id}", "trial") for address in addresses]
         await self._write(save_documents, step_id, [Saving(document, worker_id) for document in documents])
+
+    async def write_documents(
+        self, step_id: int, documents: Sequence[Mapping[str, Any]], worker_id: int | None = None
+    ) -> None:
+        """Saves documents as they are given, with an address of their own if they have none."""
+        whole = ({"address": f"note:{each['title']}", "body": "", "source_type": "note", **each} for each in documents)
+        savings = [
+            Saving(Document(**{**each, "tags": tuple(each.get("tags", ()))}), worker_id)  # type: ignore[arg-type]
+            for each in whole
+        ]
+        await self._write(save_documents, step_id, savings)
+
+    async def remove_documents(self, addresses: Sequence[str]) -> None:
+        await self._write(delete_documents, addresses)
 
     async def trouble(self, of: str) -> None:
         """What no handler expects."""

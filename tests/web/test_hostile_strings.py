@@ -25,12 +25,13 @@ from litestar import Litestar
 from litestar.di import Provide
 
 from app.queue.run_plan import RunPlan
-from app.queue.snapshot import JobFilter, RunFilter
+from app.queue.snapshot import DocumentFilter, JobFilter, RunFilter
 from app.queue.store import claim as claiming
 from app.queue.store.cancel import cancel
 from app.web import errors, security, site
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable
 from app.web.api import api_router
+from app.web.documents_view import DocumentsView
 from app.web.live import channel as channels
 from app.web.live.hub import Live
 from app.web.live.subscriber import Subscriber
@@ -63,6 +64,8 @@ PAGES = (
     "/jobs/{failed}",
     "/jobs/{tried}",
     "/definitions",
+    "/documents?manager_id={run}",
+    "/documents?tag={text}&source_type={text}&step_id={step}",
 )
 FRAGMENTS = (
     "/fragments/jobs/{run}",
@@ -71,6 +74,7 @@ FRAGMENTS = (
     "/fragments/jobs/{failed}",
     "/fragments/steps/{other_step}",
     "/fragments/jobs/{completed}/log?q={part}",
+    "/fragments/documents?manager_id={run}",
 )
 REFUSED = (
     "/queue?status={text}",
@@ -88,6 +92,8 @@ JSON = (
     "/api/jobs/{run}/tree",
     "/api/jobs/{run}/logs",
     "/api/definitions",
+    "/api/documents?manager_id={run}",
+    "/api/documents?tag={text}&q={part}",
 )
 NEVER_RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff]")
 
@@ -315,6 +321,75 @@ async def test_json_tells_the_string_as_it_is(house: House, hostile: Hostile) ->
         ), path
 
 
+@each_string
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_document_is_found_by_the_string_and_shows_it_as_text(house: House, hostile: Hostile) -> None:
+    """How its text looks, and which of its words are marked, depends on the string: that much is left out."""
+    listed = await house.get(hostile, "/documents?tag={text}&source_type={text}&q={part}")
+    found = re.findall(r'<li id="document-(\d+)" class="document">', listed.text)
+    assert len(found) == 1, hostile.name
+    assert _vocabulary(listed) <= _vocabulary(await house.harmless(hostile, "/documents?tag={text}&q={part}"))
+    path, harmless_path = f"/documents/{found[0]}", await _document_of(house, like(hostile))
+    for about in ("", "/fragments"):
+        shown, harmless = await house.client.get(about + path), await house.client.get(about + harmless_path)
+        assert_headers_unharmed(hostile, shown, harmless)
+        assert set(re.findall(r"<(\w+)((?: (?!href|rel|start|dir|class)\w+)*)", _body(shown.text))) <= MARKDOWN
+        assert not NEVER_RAW.search(shown.text)
+        rest, other = (each.text.replace(_body(each.text), "") for each in (shown, harmless))
+        is_long = len(hostile.stored) > LONG
+        one = Skeleton(rest, hostile, False, is_long)
+        assert one.events == Skeleton(other, like(hostile), False, is_long).events, hostile.name
+    assert (await house.client.get(f"{path}?raw")).text == hostile.stored
+
+
+MARKDOWN = {
+    (tag, "")
+    for tag in [
+        "div",
+        "p",
+        "pre",
+        "code",
+        "a",
+        "em",
+        "strong",
+        "s",
+        "br",
+        "hr",
+        "ul",
+        "ol",
+        "li",
+        "blockquote",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    ]
+}
+
+
+async def _document_of(house: House, hostile: Hostile) -> str:
+    listed = await house.get(hostile, "/documents?tag={text}")
+    return "/documents/" + re.findall(r'<li id="document-(\d+)"', listed.text)[0]
+
+
+def _body(html: str) -> str:
+    """What a document says, as HTML."""
+    found: str = re.findall(r'<section id="document-\d+-body"[^>]*>(.*?)</section>', html, re.DOTALL)[0]
+    return found
+
+
+def _vocabulary(answer: httpx.Response) -> set[tuple[str, str]]:
+    """All elements with the names of their attributes."""
+    return {(each.tag, " ".join(sorted(each.attrib))) for each in parsed(answer.text).iter()}
+
+
 def values(tree: Any) -> list[str]:
     """All texts in some JSON, keys too; but the pattern of a failure is not as it was said."""
     if isinstance(tree, str):
@@ -424,6 +499,7 @@ async def test_a_stream_makes_the_page_that_a_fresh_one_is(house: House, strings
     watched = [
         QueueView(RunFilter(definition=text, text=text[:900])),
         JobsView(JobFilter(definition=text)),
+        DocumentsView(DocumentFilter(text=text[:900])),
         RunView(run),
         RunLogView(run),
         StepView(run, hostile.step_name),
@@ -462,7 +538,17 @@ async def test_a_text_without_an_end_leaves_pages_bounded(tmp_path: Path, hostil
 
 
 @pytest.mark.parametrize(
-    "path", ["/queue?q=", "/jobs?q=", "/jobs/1/log?q=", "/api/jobs?q=", "/queue?tag=", "/nowhere/"]
+    "path",
+    [
+        "/queue?q=",
+        "/jobs?q=",
+        "/jobs/1/log?q=",
+        "/api/jobs?q=",
+        "/queue?tag=",
+        "/documents?q=",
+        "/documents?tag=",
+        "/nowhere/",
+    ],
 )
 @pytest.mark.asyncio(loop_scope="module")
 async def test_what_is_searched_for_has_an_end(house: House, path: str) -> None:

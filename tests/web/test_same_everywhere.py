@@ -44,7 +44,7 @@ OFTEN = ["plan", "claim", "complete", "fail"]
 VERBS = ["start", *OFTEN, *OFTEN, *OFTEN, "retry", "retry", "cancel", "log", "flood", "save", "remove", "delete"]
 
 
-ALWAYS = (QueueView(), JobsView(JobFilter(Kind.WORKER, Status.FAILED)), DocumentsView(DocumentFilter()))
+ALWAYS = (QueueView(), JobsView(JobFilter(Kind.WORKER, Status.FAILED)), DocumentsView(DocumentFilter(text="by")))
 """Views that no deletion of a run ends."""
 
 

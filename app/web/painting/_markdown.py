@@ -36,7 +36,8 @@ def html_of(markdown: str) -> str:
 
 def _leading_out(tag: str, name: str, value: str) -> str | None:
     """An address without a host would lead to a page of ours, which the writer did not mean."""
-    return value if name != "href" or value.lower().startswith(SCHEMES) else None
+    is_kept = name in ATTRIBUTES.get(tag, ()) and (name != "href" or value.lower().startswith(SCHEMES))
+    return value if is_kept else None
 
 
 class _Renderer(RendererHTML):
