@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.queue.documents import Document, StoredDocument
 
-__all__ = ["Context", "Document", "PermanentError", "Settings", "StepType", "StoredDocument", "WorkItem"]
+__all__ = ["Context", "Document", "Obstacle", "PermanentError", "Settings", "StepType", "StoredDocument", "WorkItem"]
 
 Level = Literal["debug", "info", "warn", "error"]
 
@@ -56,6 +56,15 @@ class WorkItem:
 
 class PermanentError(Exception):
     """Raised by a step type when trying again cannot help, whatever `on_error` says. Its message is shown as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a step cannot run here, in one sentence with the way out. `settings`: those of the step that may remove it, so
+    that a definition which takes one of them from a parameter can still be started, with another value."""
+
+    reason: str
+    settings: tuple[str, ...] = ()
 
 
 class Context(Protocol[S_co]):
@@ -121,6 +130,18 @@ class StepType(ABC, Generic[S]):
     settings_type: ClassVar[type[Settings]]
     timeout: ClassVar[float | None] = None
     """Seconds that one work item may take, when the definition sets no `timeout`. None: no limit."""
+
+    @classmethod
+    def obstacle(cls, settings: S) -> Obstacle | None:
+        """What keeps a step of these settings from running on this machine as it is, such as a key that is not set.
+        Asked before a run starts, and whenever its definition is shown: it must be quick, and reach for nothing."""
+        return None
+
+    @classmethod
+    def variant(cls, settings: S) -> type[StepType[S]]:
+        """The class whose `run` does the work of these settings: for a step type whose work waits with some settings,
+        and computes with others."""
+        return cls
 
     @abstractmethod
     def plan(self, context: Context[S]) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:
