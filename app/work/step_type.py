@@ -60,8 +60,8 @@ class PermanentError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a step cannot run here, in one sentence with the way out. `settings`: those of the step that may remove it, so
-    that a definition which takes one of them from a parameter can still be started, with another value."""
+    """Why a step cannot run here, in one sentence with the way out. `settings`: those of the step that may remove it,
+    so that a definition which takes one of them from a parameter can still be started, with another value."""
 
     reason: str
     settings: tuple[str, ...] = ()

@@ -118,7 +118,7 @@ def stage() -> MakeStage:
         checked: Settings = step_type.settings_type.model_validate(settings)
         context = RecordingContext(checked, documents if documents is not None else {})
         _: Context[Any] = context  # the type checker says when the protocol has grown
-        return Stage(context, step_type())
+        return Stage(context, step_type.variant(checked)())
 
     return make
 

@@ -184,8 +184,8 @@ class RelationAnswer(Answer):
 def _relations(settings: AgentSettings) -> Task:
     which = f"only of these kinds: {'; '.join(settings.relation_types)}" if settings.relation_types else "of any kind"
     return Task(
-        f"Find the relations between the people, organisations, places and things that a document names, {which}; up to "
-        f"{settings.max_found}, each once, as subject, relation and object.",
+        f"Find the relations between the people, organisations, places and things that a document names, {which}; up "
+        f"to {settings.max_found}, each once, as subject, relation and object.",
         RelationAnswer,
         lambda answer: {"relations": _unique(answer.relations)[: settings.max_found]},
         lambda facts: _listed(

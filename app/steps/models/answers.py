@@ -45,9 +45,7 @@ def read(text: str, shape: type[A]) -> A:
         return shape.model_validate(value)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        told = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'the whole'}: {each['msg']}" for each in faults[:_MOST_FAULTS]
-        )
+        told = "; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in faults[:_MOST_FAULTS])
         raise Misfit(f"it does not fit the schema ({printable(told)[:600]})") from None
 
 
@@ -56,6 +54,10 @@ def _bare(text: str) -> str:
     text = _THOUGHT.sub("", text)
     fenced = _FENCED.match(text)
     return fenced[1] if fenced else text
+
+
+def _place(keys: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, keys)) or "the whole"
 
 
 def _plain(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

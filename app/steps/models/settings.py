@@ -11,7 +11,7 @@ from pydantic import Field
 from app.steps.models.usage import Prices
 from app.steps.outside.addresses import AllowedHosts, AllowHosts, is_public
 from app.steps.outside.client import checked_url
-from app.steps.outside.secrets import SecretName, secret
+from app.steps.outside.secrets import secret
 from app.work.step_type import PermanentError, Settings
 
 ENDPOINT = "STEPGLASS_MODEL_ENDPOINT"
@@ -27,7 +27,7 @@ class ModelSettings(Settings):
     """The address of an API that speaks as OpenAI's does, such as "http://localhost:11434/v1"; none: the server's."""
     model: str = Field("", max_length=200)
     """Such as "gpt-4.1-mini"; none: the server's."""
-    api_key: SecretName | Literal[""] = ""
+    api_key: str = Field("", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$", max_length=200)
     """The environment variable that holds the key. The server's key only goes to the server's endpoint."""
     answer_format: Literal["json_schema", "json_object", "text"] = "json_schema"
     """How the endpoint is told which answer is wanted; older ones know less."""
@@ -72,8 +72,8 @@ def endpoint_of(settings: ModelSettings) -> Endpoint:
     model = settings.model or os.environ.get(MODEL, "").strip()
     if not base:
         raise PermanentError(
-            f"no language model is configured: set {ENDPOINT} and {MODEL} where the server is started, or `endpoint` and "
-            f"`model` in the step"
+            f"no language model is configured: set {ENDPOINT} and {MODEL} where the server is started, or `endpoint` "
+            f"and `model` in the step"
         )
     if not model:
         raise PermanentError(
