@@ -228,13 +228,19 @@ def _letters(text: str) -> str:
 
 
 def _each_once(texts: list[str]) -> list[str]:
-    return list({text.casefold(): text for text in reversed(texts) if text}.values())[::-1]
+    first: dict[str, str] = {}
+    for text in filter(None, texts):
+        first.setdefault(text.casefold(), text)
+    return list(first.values())
 
 
 def _unique(found: list[Answer]) -> list[Facts]:
     """Each once, in the order of the answer, and none with an empty text."""
-    whole = (facts for each in found if all((facts := each.model_dump()).values()))
-    return list({tuple(str(value).casefold() for value in facts.values()): facts for facts in whole}.values())
+    first: dict[tuple[str, ...], Facts] = {}
+    for facts in (each.model_dump() for each in found):
+        if all(facts.values()):
+            first.setdefault(tuple(str(value).casefold() for value in facts.values()), facts)
+    return list(first.values())
 
 
 def _listed(texts: list[str], nothing: str) -> str:
