@@ -21,7 +21,7 @@ that computes or blocks (it runs in a process of its own, and may be killed). Th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -101,6 +101,10 @@ class Context(Protocol[S_co]):
 
     def delete_document(self, address: str) -> None:
         """Removes the document of that address, if there is one."""
+
+    def add_to_totals(self, amounts: Mapping[str, float]) -> None:
+        """Adds to what this step has used in all, by name, such as tokens. Totals are shown with the step; every
+        attempt counts, also one that fails afterwards."""
 
     def documents(
         self,

@@ -31,7 +31,11 @@ class ModelAgent(Agent):
                 "warn",
             )
         task = task_of(settings, f"{document.title}\n{text}")
-        model = Model(settings, lambda line: context.log(f"{printable(document.title)}: {line}", "warn"))
+        model = Model(
+            settings,
+            lambda line: context.log(f"{printable(document.title)}: {line}", "warn"),
+            lambda usage: context.add_to_totals(usage.amounts(settings.prices)),
+        )
         instructions = f"{task.instructions}\n\n{settings.instructions}" if settings.instructions else task.instructions
         prompt = Prompt(instructions, {"title": document.title, "text": text})
         answer, usage = await model.ask(prompt, task.shape)
