@@ -582,12 +582,12 @@ MOODS = """
 [step.write]
 type = "transform"
 over = "all"
-save_as = "value.id"
-expression = '[{{"id": "x:1", "body": "{0}"}}, {{"id": "x:2", "body": "two"}}, {{"id": "x:3", "body": "three"}}]'
+save_as = "'x:' ~ value"
+expression = '["one", "two", "three"]'
 [step.look]
 type = "agent"
 agent_type = "sentiment"
-endpoint = "{1}"
+endpoint = "{0}"
 model = "small"
 allow_hosts = ["127.0.0.1"]
 input_price = 10
@@ -604,7 +604,7 @@ async def test_a_whole_run_asks_side_by_side_and_makes_no_document(runs: Runs, s
         writer.write(said(SENTIMENT).wire())
 
     site.routes["/v1/chat/completions"] = together
-    ended = await runs.run(MOODS.format("one", site.url("/v1")))
+    ended = await runs.run(MOODS.format(site.url("/v1")))
     write, look = ended.run.steps
     assert ended.completed and site.most_at_once == 3
     assert (write.document_count, look.document_count, look.counts.completed) == (3, 0, 3)
@@ -619,13 +619,8 @@ async def test_a_whole_run_asks_side_by_side_and_makes_no_document(runs: Runs, s
     ]
 
 
-async def test_what_a_failed_item_used_is_in_the_totals_too(runs: Runs, site: Site) -> None:
-    def by_text(asked: Asked) -> Reply:
-        return (
-            said("nonsense") if '"text": "one"' in json.loads(asked.body)["messages"][1]["content"] else said(SENTIMENT)
-        )
-
-    site.routes["/v1/chat/completions"] = by_text
-    ended = await runs.run(MOODS.format("one", site.url("/v1")))
-    look = ended.run.steps[1]
-    assert (look.counts.completed, look.counts.failed, dict(look.totals)["requests"]) == (2, 1, 4)
+async def test_what_a_failed_item_used_is_in_the_totals_too(stage: MakeStage, site: Site) -> None:
+    site.routes["/v1/chat/completions"] = [said("nonsense"), said("nonsense"), said(SENTIMENT), said("", "length")]
+    results, context = await looked_at(stage, site, document("x:1"), document("x:2"), document("x:3"))
+    assert [isinstance(result, PermanentError) for result in results] == [True, False, True]
+    assert context.totals == {"requests": 4, "input_tokens": 400, "output_tokens": 80}

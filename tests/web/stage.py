@@ -32,6 +32,7 @@ from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
 from app.queue.store.start import start
+from app.queue.store.totals import add_to_totals
 from app.queue.writer import Writer
 from app.web import errors, security, site
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable
@@ -128,6 +129,9 @@ class Stage:
         """Saves documents that say who saved them last."""
         documents = [Document(address, address, f"by {worker_id}", "trial") for address in addresses]
         await self._write(save_documents, step_id, [Saving(document, worker_id) for document in documents])
+
+    async def use(self, step_id: int, amounts: dict[str, float]) -> None:
+        await self._write(add_to_totals, step_id, amounts)
 
     async def trouble(self, of: str) -> None:
         """What no handler expects."""
