@@ -301,6 +301,15 @@ async def test_an_endpoint_that_counts_no_tokens(stage: MakeStage, site: Site, u
     assert result["usage"] == {"requests": 1, "input_tokens": 0, "output_tokens": 0}
 
 
+async def test_odd_characters_in_an_answer_disguise_nothing(stage: MakeStage, site: Site) -> None:
+    odd = "\ud800\u202e\0\x1b[31m<script>\n"
+    answer = {"entities": [{"name": odd, "type": "person"}]}
+    site.routes["/v1/chat/completions"] = said(answer)
+    (result,), context = await looked_at(stage, site, agent_type="entity_recognizer")
+    assert len(result["entities"]) == 1
+    assert all(line.isprintable() for _, line in context.lines)
+
+
 async def test_a_long_document_is_cut_and_says_so(stage: MakeStage, site: Site) -> None:
     site.routes["/v1/chat/completions"] = said(SENTIMENT)
     _, context = await looked_at(stage, site, document(body="word " * 100), max_characters=50)

@@ -134,7 +134,7 @@ def _again(reply: Reply, misfit: Misfit) -> list[Message]:
     wrong = (
         f"That answer cannot be used: {misfit}. Answer again, with one JSON object that fits the schema, nothing else."
     )
-    return [{"role": "assistant", "content": reply.text[:_REPEATED]}, {"role": "user", "content": wrong}]
+    return [{"role": "assistant", "content": reply.text[:_REPEATED] or "(nothing)"}, {"role": "user", "content": wrong}]
 
 
 def _beginning(text: str) -> str:
