@@ -97,6 +97,7 @@ def _summary(entry: DefinitionEntry) -> DefinitionSummary:
         parameters,
         found.text,
         found.concurrency,
+        obstacle="\n".join(map(str, found.obstacles())),
     )
 
 

@@ -24,7 +24,8 @@ def definitions() -> None:
 def check(files: tuple[Path, ...], **options: str | None) -> None:
     """Check definition files; each problem is told as file:line: key: message. Exit status 2 if there is any.
 
-    Step types of your own that cannot be loaded are told first, as file:line: message.
+    Step types of your own that cannot be loaded are told first, as file:line: message. What keeps a valid definition
+    from running on this machine, such as a key that is not set, is told, and is no problem of the file.
     """
     loaded = load_step_types(steps, read_settings(**options).steps)
     for trouble in loaded.troubles:
@@ -37,5 +38,7 @@ def check(files: tuple[Path, ...], **options: str | None) -> None:
         if entry.definition:
             number = len(entry.definition.steps)
             click.echo(f"{plain(str(entry.path))}: valid, {number} step{'' if number == 1 else 's'}")
+            for obstacle in entry.definition.obstacles():
+                click.echo(plain(f"{entry.path}: cannot run here: {obstacle}"))
     if problems:
         raise click.exceptions.Exit(2)

@@ -88,7 +88,7 @@ class RunTag(SQLModel, table=True):
 
 class StepJob(SQLModel, table=True):
     """One step of a run. `ready`: nothing it waits for is left and somebody may plan it. `planned`: its planning has
-    yielded the last work item."""
+    yielded the last work item. `totals`: what it has used in all, by name."""
 
     __tablename__ = "step_job"
     __table_args__ = (
@@ -116,6 +116,7 @@ class StepJob(SQLModel, table=True):
     planned: bool = False
     log_count: int = 0
     document_count: int = 0
+    totals: dict[str, float] | None = Field(default=None, nullable=True, sa_type=_json())
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None

@@ -106,6 +106,8 @@ class StepRecord:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    totals: tuple[tuple[str, float], ...] = ()
+    """(name, amount): what it has used in all, such as tokens."""
 
     @property
     def is_final(self) -> bool:

@@ -40,6 +40,7 @@ _states = (
         manager_job.c.finished_at,
         step_job.c.log_count,
         step_job.c.document_count,
+        step_job.c.totals,
     )
     .join(manager_job, manager_job.c.id == step_job.c.manager_id)
     .where(step_job.c.manager_id.in_(bindparam("ids", expanding=True)), manager_job.c.status.in_(tuple(FINAL)))
@@ -164,6 +165,7 @@ def _step(row: Any, counts: Counts) -> StepRecord:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        totals=tuple((row.totals or {}).items()),
     )
 
 

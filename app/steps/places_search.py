@@ -20,7 +20,7 @@ from app.steps.places.geojson import is_url, places_of_file, places_of_url
 from app.steps.places.google import google_places
 from app.steps.places.overpass import overpass_places
 from app.steps.places.place import Asking, Place, Wish, distance
-from app.work.step_type import Context, Document, Settings, StepType, WorkItem
+from app.work.step_type import Context, Document, Obstacle, PermanentError, Settings, StepType, WorkItem
 
 SOURCE_TYPE = "places"
 _LIMITS_SIZE = 50 << 20
@@ -92,6 +92,15 @@ class PlacesSearch(StepType[PlacesSearchSettings]):
     summary = "Finds places around a point or by a text, and makes a document of each."
     settings_type = PlacesSearchSettings
     timeout = 3600.0
+
+    @classmethod
+    def obstacle(cls, settings: PlacesSearchSettings) -> Obstacle | None:
+        if settings.provider == "google":
+            try:
+                secret(settings.api_key)
+            except PermanentError as error:
+                return Obstacle(f"Google Places wants a key: {error}", ("provider", "api_key"))
+        return None
 
     async def plan(self, context: Context[PlacesSearchSettings]) -> AsyncIterator[WorkItem]:
         settings = context.settings

@@ -32,6 +32,8 @@ class DefinitionSummary:
     text: str = ""
     concurrency: int = 1
     """How many of its runs may be in progress at once."""
+    obstacle: str = ""
+    """What keeps a valid one from running here, whatever its parameters; empty when nothing does."""
 
     @property
     def valid(self) -> bool:

@@ -36,7 +36,8 @@ class ParameterJson(Struct, frozen=True):
 
 
 class Definition(Struct, frozen=True):
-    """A definition. `problem`: why it cannot be used; empty when it can."""
+    """A definition. `problem`: why it cannot be used; empty when it can. `obstacle`: what keeps it from running on this
+    server, such as a key that is not set; empty when nothing does."""
 
     id: str
     name: str
@@ -45,6 +46,7 @@ class Definition(Struct, frozen=True):
     enabled: bool
     valid: bool
     problem: str
+    obstacle: str
     parameters: list[ParameterJson]
 
     @classmethod
@@ -57,6 +59,7 @@ class Definition(Struct, frozen=True):
             definition.enabled,
             definition.valid,
             definition.problem,
+            definition.obstacle,
             [
                 ParameterJson(name, kind, value, value is None, help)
                 for name, kind, value, help in definition.parameters

@@ -174,6 +174,8 @@ class StepTree(Struct, frozen=True):
     counts: CountsJson
     log_count: int
     document_count: int
+    totals: dict[str, float]
+    """What it has used in all, such as tokens."""
     started_at: datetime | None
     finished_at: datetime | None
 
@@ -190,6 +192,7 @@ class StepTree(Struct, frozen=True):
             counts=CountsJson.of(step.counts),
             log_count=step.log_count,
             document_count=step.document_count,
+            totals=dict(step.totals),
             started_at=_moment_or_none(step.started_at),
             finished_at=_moment_or_none(step.finished_at),
         )

@@ -18,6 +18,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template.config import TemplateConfig
 from markupsafe import Markup
 
+from app.queue.totals import told_amount
 from app.resources import templates_dir
 from app.web import dom
 from app.web.stylesheet import stylesheet_url
@@ -59,6 +60,7 @@ def environment() -> jinja2.Environment:
         moment=moment,
         duration=duration,
         number=number,
+        amount=told_amount,
         pretty=pretty,
     )
     made.globals.update(dom=dom, stylesheet_url=stylesheet_url)

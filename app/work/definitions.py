@@ -11,6 +11,7 @@ from app.queue.run_plan import RunPlan, StepPlan, Tolerance
 from app.work.definition_checks import definition_faults, dependencies, settings_faults
 from app.work.definition_files import DefinitionFile, dotted
 from app.work.definition_tables import DefinitionTable
+from app.work.obstacles import certain_obstacles, obstacles
 from app.work.parameters import Parameter, fill, placeholders, settle
 from app.work.problems import DefinitionError, ParameterError, Problem, did_you_mean, printable
 from app.work.registry import StepTypes
@@ -43,11 +44,12 @@ class Definition:
         """The plan of a run with these parameters, its settings checked by their step types.
 
         Values may be texts, as a command line has them: "5" for an integer. Raises ParameterError with everything that
-        is unknown, missing, wrongly typed or refused by a step type.
+        is unknown, missing, wrongly typed or refused by a step type, or that keeps a step from running here.
         """
         values = settle(self.parameters, parameters)
         steps = tuple(replace(step, settings=fill(step.settings, values)) for step in self.steps)
         problems = [problem for step in steps for problem in self._refused(step)]
+        problems = problems or list(obstacles(steps, self.step_types))
         if problems:
             raise ParameterError(problems)
         return RunPlan(
@@ -61,6 +63,11 @@ class Definition:
             concurrency=self.concurrency,
             text=self.text,
         )
+
+    def obstacles(self) -> list[Problem]:
+        """What keeps it from running here, whatever the parameters. It is another answer at another time: what is
+        missing may be a key in the environment."""
+        return list(certain_obstacles(self.steps, self.parameters, self.step_types))
 
     def _refused(self, filled: StepPlan) -> Iterator[Problem]:
         """What the step type has against the values that the parameters brought in."""

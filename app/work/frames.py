@@ -61,6 +61,12 @@ class Removed(msgspec.Struct, array_like=True, tag="removed"):
     address: str
 
 
+class Added(msgspec.Struct, array_like=True, tag="added"):
+    """Amounts, by name, for the totals of the step."""
+
+    amounts: dict[str, float | int]
+
+
 class Found(msgspec.Struct, array_like=True, tag="found"):
     """One more work item: planned (index -1), or spawned by the item of that index."""
 
@@ -84,7 +90,7 @@ class Done(msgspec.Struct, array_like=True, tag="done"):
     """The process is free: it has started, or its task is over."""
 
 
-Frame = Said | Saved | Removed | Found | Ended | Done
+Frame = Said | Saved | Removed | Added | Found | Ended | Done
 
 LENGTH = struct.Struct("!I")
 _encoder = msgspec.msgpack.Encoder()

@@ -22,6 +22,8 @@ from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line
 from app.queue.store.logging import log as log_lines
 from app.queue.store.plan import NewItem, spawn
+from app.queue.store.totals import add_to_totals
+from app.queue.totals import added
 from app.queue.writer import Transaction, WriteFailed, Writer
 from app.work.storing import RETRY_AFTER
 
@@ -39,6 +41,7 @@ _Operation = tuple[Callable[..., Any], tuple[Any, ...]]
 class _Batch:
     lines: list[Line] = field(default_factory=list)
     documents: defaultdict[int, list[Saving | str]] = field(default_factory=lambda: defaultdict(list))
+    totals: defaultdict[int, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     spawned: defaultdict[tuple[int, int, int], list[NewItem]] = field(default_factory=lambda: defaultdict(list))
     endings: defaultdict[int, list[Ending]] = field(default_factory=lambda: defaultdict(list))
     size: int = 0
@@ -51,6 +54,7 @@ class _Batch:
                 _saving(step_id, list(run)) for _, run in groupby(documents, key=lambda each: isinstance(each, str))
             )
         said += ((spawn, (*key, items)) for key, items in self.spawned.items())
+        said += ((add_to_totals, (step_id, amounts)) for step_id, amounts in self.totals.items())
         return said + [(finish, (step_id, endings)) for step_id, endings in self.endings.items()]
 
     def parts(self) -> Iterator[_Operation]:
@@ -59,6 +63,7 @@ class _Batch:
         for step_id, documents in self.documents.items():
             yield from (_saving(step_id, [each]) for each in documents)
         yield from ((spawn, (*key, [item])) for key, items in self.spawned.items() for item in items)
+        yield from ((add_to_totals, (step_id, amounts)) for step_id, amounts in self.totals.items())
         yield from ((finish, (step_id, [end])) for step_id, endings in self.endings.items() for end in endings)
 
 
@@ -92,6 +97,10 @@ class Outbox:
 
     def delete_document(self, step_id: int, address: str) -> None:
         self._batch.documents[step_id].append(address)
+        self._grew()
+
+    def add_to_totals(self, step_id: int, amounts: dict[str, float]) -> None:
+        self._batch.totals[step_id] = added(self._batch.totals[step_id], amounts)
         self._grew()
 
     def spawn(self, step_id: int, worker_id: int, attempt: int, item: NewItem) -> None:

@@ -14,7 +14,7 @@ from app.queue.writer import Writer
 from app.work import frames
 from app.work.failures import told
 from app.work.outbox import Outbox
-from app.work.process_work import pass_on_document, place_of
+from app.work.process_work import pass_on_facts, place_of
 from app.work.processes import NoProcess, ProcessDied, ProcessPool
 from app.work.step_context import LoopContext
 from app.work.step_type import PermanentError, StepType
@@ -129,7 +129,7 @@ class Planning:
                                 raise PermanentError(failure)
                             return
                         case _:
-                            pass_on_document(self._outbox, step.step_id, [], frame)
+                            pass_on_facts(self._outbox, step.step_id, [], frame)
                 await intake.flush()
                 if self._outbox.crowded:
                     await self._outbox.room()

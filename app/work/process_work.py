@@ -176,7 +176,7 @@ class ProcessWork:
                 if chunk.left and chunk.left[0].id in chunk.cancelled:
                     _kill(chunk, STOPPED)
             case _:
-                pass_on_document(self._outbox, step_id, items, frame)
+                pass_on_facts(self._outbox, step_id, items, frame)
 
     def _task(self, chunk: _Chunk) -> frames.Task:
         step = chunk.lane.step
@@ -199,14 +199,16 @@ class ProcessWork:
         chunk.left = []
 
 
-def pass_on_document(outbox: Outbox, step_id: int, items: list[ClaimedItem], frame: frames.Frame) -> None:
-    """Hands on what a process saved or removed while it was at `items`, or at planning."""
+def pass_on_facts(outbox: Outbox, step_id: int, items: list[ClaimedItem], frame: frames.Frame) -> None:
+    """Hands on what a process saved, removed or used while it was at `items`, or at planning."""
     match frame:
         case frames.Saved(index, address, title, body, source_type, tags, metadata, content_hash):
             document = Document(address, title, body, source_type, tuple(tags), metadata, content_hash)
             outbox.save_document(step_id, items[index].id if index >= 0 else None, document)
         case frames.Removed(address):
             outbox.delete_document(step_id, address)
+        case frames.Added(amounts):
+            outbox.add_to_totals(step_id, amounts)
 
 
 def place_of(step_type: type[StepType[Any]]) -> str:

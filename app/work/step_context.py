@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.queue.document_reading import read_document, read_documents
@@ -11,6 +11,7 @@ from app.queue.models import Level
 from app.queue.store.claim import ClaimedStep
 from app.queue.store.plan import NewItem
 from app.queue.text import storable, storable_value
+from app.queue.totals import amounts as storable_amounts
 from app.work.failures import storable_document
 from app.work.outbox import Outbox
 from app.work.step_type import WorkItem
@@ -46,6 +47,9 @@ class LoopContext:
 
     def delete_document(self, address: str) -> None:
         self._outbox.delete_document(self.step_id, storable(address))
+
+    def add_to_totals(self, amounts: Mapping[str, float]) -> None:
+        self._outbox.add_to_totals(self.step_id, storable_amounts(amounts))
 
     def documents(
         self,

@@ -21,7 +21,7 @@ that computes or blocks (it runs in a process of its own, and may be killed). Th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.queue.documents import Document, StoredDocument
 
-__all__ = ["Context", "Document", "PermanentError", "Settings", "StepType", "StoredDocument", "WorkItem"]
+__all__ = ["Context", "Document", "Obstacle", "PermanentError", "Settings", "StepType", "StoredDocument", "WorkItem"]
 
 Level = Literal["debug", "info", "warn", "error"]
 
@@ -56,6 +56,15 @@ class WorkItem:
 
 class PermanentError(Exception):
     """Raised by a step type when trying again cannot help, whatever `on_error` says. Its message is shown as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a step cannot run here, in one sentence with the way out. `settings`: those of the step that may remove it,
+    so that a definition which takes one of them from a parameter can still be started, with another value."""
+
+    reason: str
+    settings: tuple[str, ...] = ()
 
 
 class Context(Protocol[S_co]):
@@ -93,6 +102,10 @@ class Context(Protocol[S_co]):
     def delete_document(self, address: str) -> None:
         """Removes the document of that address, if there is one."""
 
+    def add_to_totals(self, amounts: Mapping[str, float]) -> None:
+        """Adds to what this step has used in all, by name, such as tokens. Totals are shown with the step; every
+        attempt counts, also one that fails afterwards."""
+
     def documents(
         self,
         *,
@@ -121,6 +134,18 @@ class StepType(ABC, Generic[S]):
     settings_type: ClassVar[type[Settings]]
     timeout: ClassVar[float | None] = None
     """Seconds that one work item may take, when the definition sets no `timeout`. None: no limit."""
+
+    @classmethod
+    def obstacle(cls, settings: S) -> Obstacle | None:
+        """What keeps a step of these settings from running on this machine as it is, such as a key that is not set.
+        Asked before a run starts, and whenever its definition is shown: it must be quick, and reach for nothing."""
+        return None
+
+    @classmethod
+    def variant(cls, settings: S) -> type[StepType[S]]:
+        """The class whose `run` does the work of these settings: for a step type whose work waits with some settings,
+        and computes with others."""
+        return cls
 
     @abstractmethod
     def plan(self, context: Context[S]) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:

@@ -14,13 +14,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple
 from typing import Any
 
 from app.queue.document_reading import read_document, read_documents
 from app.queue.models import Level
 from app.queue.text import storable, storable_value
+from app.queue.totals import amounts as storable_amounts
 from app.work import frames
 from app.work.failures import failed, storable_document, storable_result
 from app.work.step_type import Document, StepType, StoredDocument, WorkItem
@@ -106,6 +107,9 @@ class ProcessContext:
 
     def delete_document(self, address: str) -> None:
         self._channel.say(frames.Removed(storable(address)))
+
+    def add_to_totals(self, amounts: Mapping[str, float]) -> None:
+        self._channel.say(frames.Added(storable_amounts(amounts)))
 
     def documents(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class RecordingContext:
     spawned: list[WorkItem] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     """Of all work items, planned and spawned."""
+    totals: dict[str, float] = field(default_factory=dict)
     saves: list[str] = field(default_factory=list)
     attempt: int = 1
     cancelled: bool = False
@@ -44,6 +45,10 @@ class RecordingContext:
 
     def delete_document(self, address: str) -> None:
         self.stored.pop(address, None)
+
+    def add_to_totals(self, amounts: Mapping[str, float]) -> None:
+        for name, amount in amounts.items():
+            self.totals[name] = self.totals.get(name, 0) + amount
 
     def documents(
         self,
@@ -118,7 +123,7 @@ def stage() -> MakeStage:
         checked: Settings = step_type.settings_type.model_validate(settings)
         context = RecordingContext(checked, documents if documents is not None else {})
         _: Context[Any] = context  # the type checker says when the protocol has grown
-        return Stage(context, step_type())
+        return Stage(context, step_type.variant(checked)())
 
     return make
 

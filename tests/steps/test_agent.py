@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.steps.agent import Agent, AgentSettings, keywords
+from app.steps.agent import Agent
+from app.steps.agents.keywords import keywords
+from app.steps.agents.settings import AgentSettings
 from app.work.step_type import StoredDocument
 
 from .conftest import MakeStage, RecordingContext

@@ -298,6 +298,17 @@ async def test_without_a_key_the_step_says_what_to_set(stage: MakeStage, monkeyp
 # OpenStreetMap
 
 
+def test_and_so_does_its_definition_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOOGLE_PLACES_API_KEY", raising=False)
+    made_up = PlacesSearchSettings(lat=1.0, lng=2.0)
+    google = PlacesSearchSettings(provider="google", lat=1.0, lng=2.0)
+    found = PlacesSearch.obstacle(google)
+    assert found and "GOOGLE_PLACES_API_KEY is not set" in found.reason and "provider" in found.settings
+    assert PlacesSearch.obstacle(made_up) is None
+    monkeypatch.setenv("GOOGLE_PLACES_API_KEY", "key")
+    assert PlacesSearch.obstacle(google) is None
+
+
 async def test_overpass_is_asked_and_answers(stage: MakeStage, site: Site) -> None:
     elements = [
         {"type": "node", "id": 1, "lat": HERE["lat"], "lon": HERE["lng"],

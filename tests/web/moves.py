@@ -16,6 +16,7 @@ from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
 from app.queue.store.retry import Again, NothingToRetry, retry
 from app.queue.store.start import start
+from app.queue.store.totals import add_to_totals
 from app.queue.writer import Writer
 
 LEVELS = tuple(Level)
@@ -82,6 +83,11 @@ class Moves:
             item = self._claimed[number % len(self._claimed)]
             documents = [Document(f"file:/{n % 40}", f"by {item.id}", "", "trial") for n in range(number, number + 15)]
             await self.write(save_documents, item.step_id, [Saving(document, item.id) for document in documents])
+
+    async def use(self, number: int) -> None:
+        if self._steps:
+            _, step_id = self._steps[number % len(self._steps)]
+            await self.write(add_to_totals, step_id, {"requests": 1, "cost": number / 7})
 
     async def remove(self, number: int) -> None:
         await self.write(delete_documents, [f"file:/{n % 40}" for n in range(number, number + 10)])

@@ -31,6 +31,7 @@ from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
 from app.queue.store.start import start
+from app.queue.store.totals import add_to_totals
 from app.queue.writer import Writer
 from app.web import errors, security, site
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable
@@ -141,6 +142,8 @@ class Stage:
 
     async def remove_documents(self, addresses: Sequence[str]) -> None:
         await self._write(delete_documents, addresses)
+    async def use(self, step_id: int, amounts: dict[str, float]) -> None:
+        await self._write(add_to_totals, step_id, amounts)
 
     async def trouble(self, of: str) -> None:
         """What no handler expects."""

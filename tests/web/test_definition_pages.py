@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,17 @@ from tests.stepglass import definitions, serving
 
 WRONG = 'id = "wrong"\n[step.one]\ntype = "no_such_type"\n'
 DISABLED = 'id = "disabled"\nenabled = false\n[step.one]\ntype = "test_job_generator"\n'
+MOODS = 'id = "moods"\n[step.look]\ntype = "agent"\nagent_type = "sentiment"\n'
+ANYBODY = """
+id = "anybody"
+[parameters.endpoint]
+default = ""
+[step.look]
+type = "agent"
+agent_type = "sentiment"
+endpoint = "{endpoint}"
+model = "m"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +31,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = definitions(tmp_path_factory.mktemp("definitions") / "own")
     (folder / "wrong.toml").write_text(WRONG)
     (folder / "disabled.toml").write_text(DISABLED)
+    (folder / "moods.toml").write_text(MOODS)
+    (folder / "anybody.toml").write_text(ANYBODY)
     with serving(tmp_path_factory.mktemp("data"), "--definitions", folder) as server:
         yield server.url
 
@@ -54,3 +68,25 @@ def test_an_unknown_one_is_not_found(site: str) -> None:
     answer = httpx.get(f"{site}/definitions/nothing", headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert "The queue shows all there is" in answer.text
+
+
+def test_one_that_lacks_something_here_says_what_and_its_run_is_disabled(site: str) -> None:
+    sentence = "sentiment: no language model is configured: set STEPGLASS_MODEL_ENDPOINT and STEPGLASS_MODEL where"
+    page = httpx.get(f"{site}/definitions/moods").text
+    assert sentence in page and re.search(r"<button[^>]* disabled[ >]", page)
+    assert sentence in httpx.get(f"{site}/definitions").text
+    (told,) = (each for each in httpx.get(f"{site}/api/definitions").json()["definitions"] if each["id"] == "moods")
+    assert told["valid"] and sentence in told["obstacle"]
+    open_to_a_parameter = httpx.get(f"{site}/definitions/anybody").text
+    assert "disabled" not in open_to_a_parameter.partition("<form")[2].partition("</form>")[0]
+
+
+@pytest.mark.parametrize("definition", ["moods", "anybody"])
+def test_and_it_is_refused_before_anything_starts(site: str, definition: str) -> None:
+    before = httpx.get(f"{site}/api/jobs?kind=manager").json()["total"]
+    refused = httpx.post(f"{site}/jobs", data={"definition": definition})
+    assert refused.status_code == 422 and "no language model is configured" in refused.text
+    refused = httpx.post(f"{site}/api/jobs", json={"definition": definition})
+    assert refused.status_code == 422
+    assert refused.json()["problems"]["step.look"].startswith("sentiment: no language model is configured")
+    assert httpx.get(f"{site}/api/jobs?kind=manager").json()["total"] == before

@@ -201,6 +201,14 @@ def test_a_document_counts_once_for_who_made_it(told: Pages) -> None:
     assert (changed["worker:14", "document", "all"], changed["worker:14", "document", "changed"]) == (1, 2)
 
 
+def test_what_a_step_has_used_is_shown_with_it(mid_run: Pages) -> None:
+    mid_run.play("use", step_id=2, amounts={"input_tokens": 1500, "cost": 0.25, HOSTILE[0]: 1})
+    for path in ("/jobs/1", "/jobs/1/steps/import_files"):
+        assert f"input tokens 1,500cost 0.25{HOSTILE[0]} 1" in seen(mid_run, path).text
+    (step, *_) = mid_run.get("/api/jobs/1/tree").json()["steps"]
+    assert step["totals"] == {"input_tokens": 1500, "cost": 0.25, HOSTILE[0]: 1}
+
+
 def test_documents_are_listed_with_who_made_them(told: Pages) -> None:
     page = seen(told, "/documents")
     assert [each["data-total"] for each in page.having("data-total")] == ["7"]

@@ -41,7 +41,7 @@ from tests.web.watcher import Watcher
 HISTORIES = int(os.environ.get("HISTORIES", "2"))
 NUMBER = st.integers(0, 99)
 OFTEN = ["plan", "claim", "complete", "fail"]
-VERBS = ["start", *OFTEN, *OFTEN, *OFTEN, "retry", "retry", "cancel", "log", "flood", "save", "remove", "delete"]
+VERBS = ["start", *OFTEN, *OFTEN, *OFTEN, "retry", "retry", "cancel", "log", "flood", "save", "use", "remove", "delete"]
 
 
 ALWAYS = (QueueView(), JobsView(JobFilter(Kind.WORKER, Status.FAILED)), DocumentsView(DocumentFilter(text="by")))

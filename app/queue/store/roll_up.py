@@ -26,6 +26,7 @@ from app.queue.status import (
 from app.queue.store.counting import count, counts_of, failures_of_run
 from app.queue.store.logging import log_line
 from app.queue.tables import manager_job, step_job, worker_job
+from app.queue.totals import told
 from app.queue.writer import Transaction
 
 _step = (
@@ -46,7 +47,7 @@ _end_step = (
     update(step_job)
     .where(step_job.c.id == bindparam("of_step"), step_job.c.status.in_(ACTIVE))
     .values(status=bindparam("to"), reason=bindparam("why"), ready=False, finished_at=bindparam("now"))
-    .returning(step_job.c.manager_id, step_job.c.name)
+    .returning(step_job.c.manager_id, step_job.c.name, step_job.c.totals)
 )
 _release_step = (
     update(step_job)
@@ -147,6 +148,8 @@ def end_step(transaction: Transaction, step_id: int, verdict: Verdict) -> None:
     if ended is None:
         return
     level = "error" if verdict.status is Status.FAILED else "info"
+    if ended.totals:
+        log_line(transaction, step_id, "info", f"in all: {told(ended.totals.items())}")
     log_line(transaction, step_id, level, f"step {ended.name} {verdict.status}: {verdict.reason}")
     transaction.changes.append(StepChanged(ended.manager_id, step_id, ended.name, verdict.status))
 

@@ -1,0 +1,1 @@
+"""The agents: what each looks for in a document, offline or by asking a language model."""
