@@ -45,6 +45,11 @@ class LogGrew:
 
 
 @dataclass(frozen=True, slots=True)
+class DefinitionsChanged:
+    """A definition was switched on or off, or the files of the definitions are others."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepReleased:
     """A step waits for nothing but somebody to plan it."""
 
@@ -67,7 +72,7 @@ class WorkStopped:
     worker_ids: frozenset[int]
 
 
-Change = RunChanged | RunDeleted | StepChanged | LogGrew | StepReleased | WorkAdded | WorkStopped
+Change = RunChanged | RunDeleted | StepChanged | LogGrew | DefinitionsChanged | StepReleased | WorkAdded | WorkStopped
 
 
 def distinct(changes: Iterable[Change]) -> list[Change]:

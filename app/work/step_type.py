@@ -121,6 +121,9 @@ class StepType(ABC, Generic[S]):
     settings_type: ClassVar[type[Settings]]
     timeout: ClassVar[float | None] = None
     """Seconds that one work item may take, when the definition sets no `timeout`. None: no limit."""
+    page_may_use: ClassVar[bool] = True
+    """Whether definitions that are written in the page may use it. False for one that does whatever its settings say:
+    it is kept for those who can write files on this machine."""
 
     @abstractmethod
     def plan(self, context: Context[S]) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:

@@ -50,6 +50,9 @@ NOON = 1_800_000_000.0
 class TrialCatalog:
     """One definition, `trial`, with one parameter that has to be given."""
 
+    troubles = ()
+    editor = None
+
     def definitions(self) -> Sequence[DefinitionSummary]:
         return [TRIAL]
 

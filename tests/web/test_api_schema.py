@@ -60,6 +60,7 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/jobs/{job_id}/retries",
         "/api/definitions",
         "/api/definitions/{definition_id}",
+        "/api/definitions/{definition_id}/switch",
         "/api/events",
         "/healthz",
     }
