@@ -86,9 +86,8 @@ class DefinitionCatalog:
             raise NotStartable(_by_key(error)) from error
 
     def _startable(self, definition: str) -> Definition:
-        if definition.endswith(".toml") and Path(definition).is_absolute():
-            return self.files.load(Path(definition))
-        found = self.files.get(definition)
+        is_file = definition.endswith(".toml") and Path(definition).is_absolute()
+        found = self.files.load(Path(definition)) if is_file else self.files.get(definition)
         if not found.enabled:
             raise DefinitionDisabled(found.id, f"set `enabled = true` in {printable(str(found.path))}")
         return found
