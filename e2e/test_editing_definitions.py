@@ -1,4 +1,4 @@
-"""A definition is written, put right, saved and run in the page, without scripts; and the list of definitions is live."""
+"""A definition is written, put right, saved and run in the page, without scripts; the list of definitions is live."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from tests.web.test_definition_pages import ONE, Site, folder, serving, start, w
 
 __all__ = ["folder"]
 
-KNOWN = frozenset(
-    ("nav", "ol", "li", "a", "div", "h1", "h2", "p", "bdi", "code", "form", "input", "section", "pre", "mark")
-    + ("textarea", "button", "strong")
-)
+KNOWN = {
+    *("nav", "ol", "li", "a", "div", "h1", "h2", "p", "bdi", "code", "form", "input", "section", "pre", "mark"),
+    *("textarea", "button", "strong"),
+}
 """What the page of the editor consists of."""
 
 

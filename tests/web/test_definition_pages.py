@@ -3,6 +3,7 @@ start."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from litestar.testing import TestClient
 import app.main
 from app.main import create_app
 from app.settings import Settings
+from tests.hostile import CORPUS
 from tests.stepglass import definitions
 
 WRONG = 'id = "wrong"\n[step.one]\ntype = "no_such_type"\n'
@@ -275,3 +277,31 @@ def test_a_step_type_that_cannot_be_loaded_is_shown_and_stops_nothing_else(folde
 
 def test_without_trouble_nothing_is_said_of_it(site: Site) -> None:
     assert "Step types that could not be loaded</h2>" not in site.get("/definitions").text
+
+
+# --- Hostile strings -------------------------------------------------------------------------------------------------
+
+KNOWN = {
+    *("a", "article", "bdi", "button", "code", "div", "form", "h1", "h2", "header", "input", "label", "li", "nav"),
+    *("ol", "option", "p", "pre", "section", "select", "span", "strong", "time", "ul"),
+}
+"""What the pages of definitions consist of."""
+
+
+def test_whatever_a_file_says_is_text(tmp_path: Path) -> None:
+    (folder := tmp_path / "own").mkdir()
+    for number, hostile in enumerate(CORPUS):
+        text = json.dumps(hostile.stored[:5000], ensure_ascii=True).encode().decode()
+        text = re.sub(r"\\ud[89ab]..\\ud[c-f]..", lambda pair: json.loads(f'"{pair[0]}"'), text)
+        valid = f'id = "h{number}"\nname = {text}\ndescription = {text}\nparameters.p.help = {text}\n'
+        valid += f'parameters.p.default = {text}\n[step.a]\ntype = "test_job_generator"\n'
+        (folder / f"h{number}.toml").write_text(valid)
+        wrong = f'id = "w{number}"\n[step.a]\ntype = {text}\n'
+        (folder / f"w{number}.toml").write_text(wrong)
+    with serving(folder) as site:
+        paths = [f"/definitions/{kind}{number}" for number in range(0, len(CORPUS), 4) for kind in "hw"]
+        for path in ("/definitions", *paths):
+            answer = site.get(path)
+            assert answer.status_code == 200, path
+            elements = set(re.findall(r"<([a-z0-9]+)", answer.text.split("<main", 1)[1]))
+            assert elements <= KNOWN, (path, elements - KNOWN)
