@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -214,6 +215,7 @@ class GitRepo(RepositoryImport[GitRepoSettings]):
     name = "git_repo"
     summary = "Fetches a git repository and imports its files as documents, only those that have changed."
     settings_type = GitRepoSettings
+    page_patterns = MappingProxyType({"url": "https?://.*"})  # the keys of ssh are those of the server's user
 
     def source(self, settings: GitRepoSettings) -> Source:
         url = settings.url.rstrip("/") if is_remote(settings.url) else str(Path(settings.url).expanduser().resolve())

@@ -73,6 +73,10 @@ def _faults(table: dict[str, Any], step_types: StepTypes) -> Iterator[Fault]:
         step_type = step_types.get(type_name) if isinstance(type_name, str) else None
         if step_type and not step_type.page_may_use:
             yield ("step", name, "type"), f"{type_name!r} is not for text that came through the page; {WAY_OUT}"
+        for key, pattern in step_type.page_patterns.items() if step_type else ():
+            if key in step and not re.fullmatch(pattern, str(step[key]), re.DOTALL):
+                message = f"must look like {pattern} in text that came through the page; {WAY_OUT}"
+                yield ("step", name, key), message
         for key, value in step.items():
             if _KEPT.fullmatch(key) and value:
                 message = (

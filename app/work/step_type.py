@@ -21,7 +21,7 @@ that computes or blocks (it runs in a process of its own, and may be killed). Th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -124,6 +124,8 @@ class StepType(ABC, Generic[S]):
     page_may_use: ClassVar[bool] = True
     """Whether definitions that are written in the page may use it. False for one that does whatever its settings say:
     it is kept for those who can write files on this machine."""
+    page_patterns: ClassVar[Mapping[str, str]] = {}
+    """What settings must look like in such definitions, placeholders and all: regular expressions by name."""
 
     @abstractmethod
     def plan(self, context: Context[S]) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:

@@ -207,6 +207,16 @@ UNSAFE = {
         'id = "x"\nparameters.h.default = ""\n[step.x]\ntype = "crawler"\nstart_urls = ["http://localhost/"]\n'
         'allow_hosts = ["{h}"]\n',
     ),
+    "keys of the server's user": (
+        4,
+        "step.x.url",
+        'id = "x"\n[step.x]\ntype = "git_repo"\nurl = "git@example.org:x.git"\n',
+    ),
+    "an address that a parameter makes another": (
+        5,
+        "step.x.url",
+        'id = "x"\nparameters.u.default = "https://example.org/"\n[step.x]\ntype = "git_repo"\nurl = "{u}"\n',
+    ),
     "secrets": (
         5,
         "step.x.token_variable",
