@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +28,27 @@ from app.queue.run_plan import RunPlan
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
-from app.queue.writer import Writer
+from app.queue.store.definitions import note_new_files
+from app.queue.store.start import DefinitionDisabled
+from app.queue.writer import WriteFailed, Writer
 from app.resources import definitions_dir
 from app.settings import Settings
 from app.web import errors, security
-from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable
+from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable, TextProblem
 from app.web.api import api_router
 from app.web.api_events import JobEvents, events
+from app.web.editor import CheckedText, NotEditable, OpenedText, TextChanged
 from app.web.health import health
 from app.web.live.hub import Live
 from app.web.request import StepglassRequest
 from app.web.schema_page import SchemaPage
 from app.web.site import handlers
 from app.web.templating import environment, template_config
-from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition, load_definition
+from app.work import definition_editing
+from app.work.definition_editing import Checked, Editing
+from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition
 from app.work.own_step_types import load_step_types
+from app.work.page_rules import PageRules
 from app.work.problems import ProblemsError, printable
 from app.work.registry import StepTypes
 from app.work.runner import Runner
@@ -52,18 +59,25 @@ LAST_WRITES = 10.0
 """Seconds that giving back what was running may take when the server stops."""
 
 
+WATCH_INTERVAL = 2.0
+"""Seconds between two looks at the folders of definitions."""
+
+
 class DefinitionCatalog:
     """The definitions of some folders, as the web finds and starts them."""
 
-    def __init__(self, step_types: StepTypes, *folders: Path) -> None:
-        self._step_types = step_types
-        self._definitions = Definitions(step_types, *folders)
+    def __init__(self, step_types: StepTypes, rules: PageRules, *folders: Path) -> None:
+        self.files = Definitions(step_types, *folders, rule=rules.of_file)
+        self.troubles = step_types.not_loaded
+        self.editor: DefinitionEditor | None = None
+        self._rules = rules
 
     def definitions(self) -> Sequence[DefinitionSummary]:
-        return [_summary(entry) for entry in self._definitions.all()]
+        return [_summary(entry, self._rules) for entry in self.files.all()]
 
     def plan(self, definition: str, parameters: Mapping[str, Any]) -> RunPlan:
-        """`definition`: an id, or the absolute path of a `.toml` file. Raises NoSuchDefinition or NotStartable."""
+        """`definition`: an id, or the absolute path of a `.toml` file. Raises NoSuchDefinition, NotStartable or
+        DefinitionDisabled."""
         try:
             return self._startable(definition).resolve(parameters)
         except UnknownDefinition as error:
@@ -72,31 +86,72 @@ class DefinitionCatalog:
             raise NotStartable(_by_key(error)) from error
 
     def _startable(self, definition: str) -> Definition:
-        if definition.endswith(".toml") and Path(definition).is_absolute():
-            return load_definition(Path(definition), self._step_types)
-        found = self._definitions.get(definition)
+        is_file = definition.endswith(".toml") and Path(definition).is_absolute()
+        found = self.files.load(Path(definition)) if is_file else self.files.get(definition)
         if not found.enabled:
-            file = printable(str(found.path))
-            raise NotStartable({"enabled": f"{found.id} is disabled; set `enabled = true` in {file}"})
+            raise DefinitionDisabled(found.id, f"set `enabled = true` in {printable(str(found.path))}")
         return found
 
 
-def _summary(entry: DefinitionEntry) -> DefinitionSummary:
-    problem = "\n".join(map(str, entry.problems))
+class DefinitionEditor:
+    """Editing, as the web knows it."""
+
+    def __init__(self, editing: Editing) -> None:
+        self._editing = editing
+        self.folder = editing.folder
+
+    def open(self, id: str) -> OpenedText | None:
+        with _told_to_the_web():
+            return self._editing.open(id)
+
+    def check(self, text: str, id: str | None = None) -> CheckedText:
+        return self._editing.check(text, id)
+
+    def save(self, checked: CheckedText, text: str, base: str) -> None:
+        assert isinstance(checked, Checked)
+        with _told_to_the_web():
+            self._editing.save(checked, text, base)
+
+    def delete(self, id: str, base: str) -> None:
+        with _told_to_the_web():
+            self._editing.delete(id, base)
+
+
+@contextmanager
+def _told_to_the_web() -> Iterator[None]:
+    try:
+        yield
+    except definition_editing.NotEditable as error:
+        raise NotEditable(str(error)) from error
+    except definition_editing.Changed as error:
+        raise TextChanged(str(error), error.now, error.base) from error
+
+
+def _summary(entry: DefinitionEntry, rules: PageRules) -> DefinitionSummary:
     found = entry.definition
+    summary = DefinitionSummary(
+        entry.id,
+        entry.id,
+        "",
+        (),
+        enabled=False,
+        problem="\n".join(map(str, entry.problems)),
+        text=entry.text,
+        path=str(entry.path),
+        bundled=entry.is_bundled,
+        problems=tuple(TextProblem(each.line, each.key, each.message) for each in entry.problems),
+    )
     if found is None:
-        return DefinitionSummary(entry.id, entry.id, "", (), enabled=False, problem=problem)
-    parameters = tuple((each.name, each.type, each.default, each.help) for each in found.parameters)
-    return DefinitionSummary(
-        found.id,
-        found.name,
-        found.description,
-        found.tags,
-        found.enabled,
-        problem,
-        parameters,
-        found.text,
-        found.concurrency,
+        return summary
+    return replace(
+        summary,
+        name=found.name,
+        description=found.description,
+        tags=found.tags,
+        enabled=found.enabled,
+        parameters=tuple((each.name, each.type, each.default, each.help) for each in found.parameters),
+        concurrency=found.concurrency,
+        from_page=rules.wrote(found.text),
         obstacle="\n".join(map(str, found.obstacles())),
     )
 
@@ -121,7 +176,17 @@ class Stepglass:
             log.error("step types could not be loaded", place=trouble.place, reason=trouble.reason)
         self.ownership = ownership
         self.database = database
-        self.catalog = DefinitionCatalog(self._step_types, *settings.definitions, definitions_dir())
+        self.catalog = self._catalog(settings)
+
+    def _catalog(self, settings: Settings) -> DefinitionCatalog:
+        with Snapshot.of(self.database) as snapshot:
+            page_texts = snapshot.page_texts()
+        rules = PageRules(self._step_types, page_texts, allow_all=settings.edit_unsafe_steps == "on")
+        catalog = DefinitionCatalog(self._step_types, rules, *settings.definitions, definitions_dir())
+        if settings.edit_definitions == "on":
+            editing = Editing(catalog.files, self._step_types, rules, settings.definitions)
+            catalog.editor = DefinitionEditor(editing)
+        return catalog
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[Access]:
@@ -132,13 +197,27 @@ class Stepglass:
         writer = Writer(self.database, monitor.hear)
         access = Access(self.database, writer, monitor, self.catalog)
         runner = Runner(self.database, writer, monitor, self._step_types, self._settings.slots)
+        watching = asyncio.create_task(_watch(self.catalog.files, writer))
         try:
             await runner.start()
             yield access
         finally:
+            watching.cancel()
             await _stopped(runner, self._settings.grace)
             await writer.close()
             access.close()
+
+
+async def _watch(files: Definitions, writer: Writer) -> None:
+    """Lets open pages hear of definition files that are added, changed or removed."""
+    known = await asyncio.to_thread(files.state)
+    while True:
+        await asyncio.sleep(WATCH_INTERVAL)
+        found = await asyncio.to_thread(files.state)
+        if found != known:
+            with suppress(WriteFailed):  # then it is tried again
+                await writer(note_new_files)
+                known = found
 
 
 async def _stopped(runner: Runner, grace: float) -> None:

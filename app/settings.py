@@ -55,6 +55,12 @@ def _synchronous(text: str) -> Literal["NORMAL", "FULL"]:
     return cast(Literal["NORMAL", "FULL"], text.upper())
 
 
+def _on_or_off(text: str) -> Literal["on", "off"]:
+    if text.lower() not in ("on", "off"):
+        raise ValueError("must be on or off")
+    return cast(Literal["on", "off"], text.lower())
+
+
 def _host_names(text: str) -> tuple[str, ...]:
     names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
     for name in names:
@@ -139,6 +145,18 @@ class Settings:
             _step_paths, f"Python files or packages with step types of your own, separated by {os.pathsep!r}."
         ),
     )
+    edit_definitions: Literal["on", "off"] = field(
+        default="off",
+        metadata=_about(
+            _on_or_off, "Whether definitions can be edited in the page; new ones go into the first folder."
+        ),
+    )
+    edit_unsafe_steps: Literal["on", "off"] = field(
+        default="off",
+        metadata=_about(
+            _on_or_off, "Whether what was edited in the page may run programs, reach private hosts and use secrets."
+        ),
+    )
     grace: int = field(
         default=5,
         metadata=_about(_whole_number(0, 3600), "Seconds that running work items get to end when the server stops."),
@@ -152,7 +170,11 @@ class Settings:
             source, text = _given(each.name, environment, options or {})
             if text is not None:
                 values[each.name] = _parsed(source, text, each.metadata["parse"])
-        return cls(**values)
+        settings = cls(**values)
+        if settings.edit_definitions == "on" and not settings.definitions:
+            source, _ = _given("edit_definitions", environment, options or {})
+            raise SettingsError(f"{source.strip('= ')}: there is no folder to save to; name one with --definitions")
+        return settings
 
 
 def variable(name: str) -> str:

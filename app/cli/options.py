@@ -20,6 +20,11 @@ def setting(name: str, metavar: str) -> Callable[[F], F]:
     return click.option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=help_for(name))
 
 
+def switch(name: str) -> Callable[[F], F]:
+    """An option without a value for a setting that is on or off."""
+    return click.option(f"--{name.replace('_', '-')}", name, flag_value="on", default=None, help=help_for(name))
+
+
 def read_settings(**options: str | None) -> Settings:
     """The settings of this command line and the environment. Raises Refusal."""
     with refusals():

@@ -8,6 +8,7 @@ from pathlib import Path
 from app.cli.refusals import Refusal
 from app.main import Stepglass
 from app.queue.run_plan import RunPlan
+from app.queue.store.start import StartRefused
 from app.web.access import NoSuchDefinition, NotStartable
 
 
@@ -16,6 +17,8 @@ def plan_or_refuse(stepglass: Stepglass, definition: str, parameters: Mapping[st
     try:
         return stepglass.catalog.plan(definition, parameters)
     except NoSuchDefinition as error:
+        raise Refusal(str(error)) from error
+    except StartRefused as error:
         raise Refusal(str(error)) from error
     except NotStartable as error:
         raise not_startable(definition, error.problems) from error

@@ -12,7 +12,7 @@ from app.cli.running import PACE, REASON, TAIL
 from app.main import Stepglass
 from app.queue.snapshot import LogFilter, Snapshot
 from app.queue.store.cancel import cancel
-from app.queue.store.start import AlreadyRunning, start
+from app.queue.store.start import StartRefused, start
 from app.web.access import Access
 from app.web.api import read_tree
 from app.web.json_shapes import Line, Tree
@@ -27,8 +27,8 @@ async def started_here(
     async with stepglass.working() as access:
         try:
             job_id = await access.writer(start, plan)
-        except AlreadyRunning as running:
-            raise Refusal(str(running)) from running
+        except StartRefused as refusal:
+            raise Refusal(str(refusal)) from refusal
         yield RunningHere(access, job_id)
 
 

@@ -12,13 +12,13 @@ import click
 import uvicorn
 
 from app.cli.log_setup import log_to_stderr
-from app.cli.options import parameter_option, read_settings, setting
+from app.cli.options import parameter_option, read_settings, setting, switch
 from app.cli.plans import plan_or_refuse
 from app.cli.refusals import Refusal, refusals
 from app.main import create_app, open_stepglass
 from app.queue.ownership import SERVER
 from app.queue.run_plan import RunPlan
-from app.queue.store.start import AlreadyRunning, start
+from app.queue.store.start import AlreadyRunning, StartRefused, start
 from app.settings import Settings
 from app.web.access import Access
 
@@ -37,6 +37,8 @@ PATIENCE = 120
 @setting("allowed_hosts", "NAME,...")
 @setting("definitions", "DIR")
 @setting("steps", "PATH")
+@switch("edit_definitions")
+@switch("edit_unsafe_steps")
 @click.option("--run", "definition", metavar="DEFINITION", help="A definition to start once the server is ready.")
 @parameter_option
 def serve(definition: str | None, parameters: dict[str, str], **options: str | None) -> None:
@@ -96,6 +98,8 @@ async def _begin(access: Access, plan: RunPlan, url: str) -> None:
         click.echo(f"{plan.definition} is job {job_id}: {url}/jobs/{job_id}")
     except AlreadyRunning as running:
         click.echo(f"{plan.definition} is still running from before: {url}/jobs/{running.manager_id}")
+    except StartRefused as refusal:
+        click.echo(f"{plan.definition} was not started: {refusal}")
 
 
 def _listen(settings: Settings) -> socket.socket:

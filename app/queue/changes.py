@@ -51,6 +51,10 @@ class DocumentsChanged:
     ids: frozenset[int]
 
 
+class DefinitionsChanged:
+    """A definition was switched on or off, or the files of the definitions are others."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepReleased:
     """A step waits for nothing but somebody to plan it."""
@@ -74,7 +78,17 @@ class WorkStopped:
     worker_ids: frozenset[int]
 
 
-Change = RunChanged | RunDeleted | StepChanged | LogGrew | DocumentsChanged | StepReleased | WorkAdded | WorkStopped
+Change = (
+    RunChanged
+    | RunDeleted
+    | StepChanged
+    | LogGrew
+    | DocumentsChanged
+    | DefinitionsChanged
+    | StepReleased
+    | WorkAdded
+    | WorkStopped
+)
 
 
 def distinct(changes: Iterable[Change]) -> list[Change]:

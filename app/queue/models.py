@@ -54,6 +54,8 @@ class ManagerJob(SQLModel, table=True):
     __tablename__ = "manager_job"
     __table_args__ = (
         sa.Index("manager_job_by_definition", "definition", "status"),
+        # So that the latest runs of a definition are found without counting the others.
+        sa.Index("manager_job_latest", "definition", "id"),
         sa.Index("manager_job_by_status", "status", "id"),
         sa.Index("manager_job_by_time", "created_at"),
     )
@@ -319,6 +321,27 @@ class DocumentTag(SQLModel, table=True):
         ondelete="CASCADE",
         index=True,
     )
+
+
+class SwitchedOffDefinition(SQLModel, table=True):
+    """A definition that a person has switched off, by its id: whatever becomes of its file, it does not run."""
+
+    __tablename__ = "switched_off_definition"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    definition: str = Field(primary_key=True)
+    at: float
+
+
+class PageText(SQLModel, table=True):
+    """A definition that was saved through the page, by the digest of what it says: it is trusted less than a file."""
+
+    __tablename__ = "page_text"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    digest: str = Field(primary_key=True)
+    definition: str
+    at: float
 
 
 class Sequence(SQLModel, table=True):

@@ -6,7 +6,7 @@ with every commit that changed something.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Connection
 
-from app.queue import document_facets, document_lists, failure_reading, minute_reading, run_reading
+from app.queue import definition_reading, document_facets, document_lists, failure_reading, minute_reading, run_reading
 from app.queue.database import Database
+from app.queue.definition_reading import DefinitionState, RunBrief
 from app.queue.deletions import deletions_in
 from app.queue.document_lists import DocumentFilter
 from app.queue.job_lists import JobFilter, JobLists
@@ -130,6 +131,18 @@ class Snapshot:
             if step.name == name:
                 return step
         raise UnknownJob(f"{manager_id} with a step {name}")
+
+    def definition_states(self, definitions: Iterable[str]) -> dict[str, DefinitionState]:
+        """What the queue knows of each of these definitions, by id."""
+        return definition_reading.states(self._connection, definitions, self._deleted)
+
+    def latest_runs(self, definition: str, most: int) -> tuple[RunBrief, ...]:
+        """The latest runs of a definition, the newest first."""
+        return definition_reading.latest(self._connection, definition, most, self._deleted)
+
+    def page_texts(self) -> frozenset[str]:
+        """The digests of the definitions that were saved through the page."""
+        return definition_reading.page_texts(self._connection)
 
     def failures(self, manager_id: int, most: int) -> tuple[FailureGroup, ...]:
         """A run's failed work items grouped by message, the groups with the newest failures first."""

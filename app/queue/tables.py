@@ -28,6 +28,8 @@ minute_counter = _table(models.MinuteCounter)
 log_entry = _table(models.LogEntry)
 document = _table(models.DocumentRow)
 document_tag = _table(models.DocumentTag)
+switched_off_definition = _table(models.SwitchedOffDefinition)
+page_text = _table(models.PageText)
 sequence = _table(models.Sequence)
 
 

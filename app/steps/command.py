@@ -96,6 +96,7 @@ class Command(StepType[CommandSettings]):
     name = "command"
     summary = "Runs a program with arguments, its output in the log."
     settings_type = CommandSettings
+    page_may_use = False
     timeout = 3600.0
 
     async def plan(self, context: Context[CommandSettings]) -> AsyncIterator[WorkItem]:

@@ -111,6 +111,7 @@ class Email(StepType[EmailSettings]):
     name = "email"
     summary = "Sends a mail, with documents attached if wanted."
     settings_type = EmailSettings
+    page_may_use = False
     timeout = 300.0
 
     def plan(self, context: Context[EmailSettings]) -> Iterator[WorkItem]:

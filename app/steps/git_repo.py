@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from app.steps.file_documents import SOURCE_TYPE, batch_name, has_extension, save_file
+from app.steps.outside.addresses import AllowHosts
 from app.steps.repository import Repository, RepositoryFile, checked_address, is_remote
+from app.steps.repository_host import checked_host
 from app.steps.source_tree import globs, printable
 from app.work.step_type import Context, PermanentError, Settings, StepType, WorkItem
 
@@ -45,6 +48,8 @@ class RepositorySettings(Settings):
     tags: list[str] = Field(default_factory=list)
     batch_size: int = Field(50, ge=1, le=1000)
     """Files per work item."""
+    allow_hosts: AllowHosts = Field(default_factory=list)
+    """Hosts that are reached though their addresses are not public."""
 
     @field_validator("exclude_paths")
     @classmethod
@@ -138,9 +143,9 @@ class RepositoryImport(StepType[S]):
         settings, source = context.settings, self.source(context.settings)
         repository = Repository.of(source.url)
         context.log(f"fetching {printable(source.url)}")
-        commit = repository.fetch(
-            source.url, settings.branch, settings.depth, settings.max_size, _token(settings.token_variable)
-        )
+        addresses = checked_host(source.url, settings.allow_hosts)
+        token = _token(settings.token_variable)
+        commit = repository.fetch(source.url, settings.branch, settings.depth, settings.max_size, token, addresses)
         context.log(f"commit {printable(repository.subject(commit))}")
         present: set[str] = set()
         wanted = self._wanted(context, repository, commit, present)
@@ -210,6 +215,7 @@ class GitRepo(RepositoryImport[GitRepoSettings]):
     name = "git_repo"
     summary = "Fetches a git repository and imports its files as documents, only those that have changed."
     settings_type = GitRepoSettings
+    page_patterns = MappingProxyType({"url": "https?://.*"})  # the keys of ssh are those of the server's user
 
     def source(self, settings: GitRepoSettings) -> Source:
         url = settings.url.rstrip("/") if is_remote(settings.url) else str(Path(settings.url).expanduser().resolve())

@@ -71,6 +71,7 @@ class HttpRequest(StepType[HttpRequestSettings]):
     name = "http_request"
     summary = "Sends one HTTP request; the answer becomes the result or a document."
     settings_type = HttpRequestSettings
+    page_may_use = False
     timeout = 3600.0
 
     async def plan(self, context: Context[HttpRequestSettings]) -> AsyncIterator[WorkItem]:

@@ -35,6 +35,7 @@ _CONFIGURATION = {
     "credential.helper": "",
     "fetch.unpackLimit": "1",
     "gc.autoDetach": "false",
+    "http.followRedirects": "false",  # they could lead to a host that may not be reached
     "http.lowSpeedLimit": "1000",  # a server that sends less than this many bytes a second
     "http.lowSpeedTime": "60",  # for this many seconds is not waited for
 }
@@ -48,6 +49,7 @@ _PERMANENT = (
     (r"terminal prompts disabled|Authentication failed|Permission denied|error: 40[13]", "may not be read: {access}"),
     (r"does not appear to be a git repository|not a git repository|does not exist", "is not a git repository"),
     (r"[Rr]epository .*not found|error: 404|error: 410|not valid: is this a git repository", "was not found: {access}"),
+    (r"error: 30[12378]", "has moved; give the address where it is now"),
     (r"certificate|Host key verification failed", "cannot be trusted"),
     (r"transport '.*' not allowed", "would be fetched in a way that is not allowed"),
     (r"Could not resolve hostname -|strange hostname", "has no address that can be used"),
@@ -101,16 +103,16 @@ class Repository:
         name = hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:24]
         return cls(cache / "stepglass" / "git" / name)
 
-    def fetch(self, url: str, branch: str, depth: int, max_size: int, token: str) -> str:
-        """Brings the newest commit of the branch (or tag; "": the main one) here, and returns its name. Raises
-        PermanentError or FetchFailed."""
+    def fetch(self, url: str, branch: str, depth: int, max_size: int, token: str, addresses: str = "") -> str:
+        """Brings the newest commit of the branch (or tag; "": the main one) here, and returns its name. `addresses`:
+        where the host is, see `checked_host`. Raises PermanentError or FetchFailed."""
         if shutil.which("git") is None:
             raise PermanentError("git is not installed on this machine, and repositories are fetched by it")
         with self._locked():
             self._run("init", "--quiet", "--bare", "--template=", ".")
             self._sweep()
             options = ["--quiet", "--force", "--no-tags", "--no-recurse-submodules", f"--depth={depth}"]
-            self._fetch(url, [*options, "--", url, f"{branch or 'HEAD'}:{_TIP}"], max_size, token)
+            self._fetch(url, [*options, "--", url, f"{branch or 'HEAD'}:{_TIP}"], max_size, token, addresses)
             return self._run("rev-parse", "--verify", f"{_TIP}^{{commit}}").strip()
 
     def subject(self, commit: str) -> str:
@@ -163,7 +165,7 @@ class Repository:
             raise FetchFailed(f"git {arguments[0]}: {done.stderr.decode('utf-8', 'backslashreplace').strip()}")
         return done.stdout.decode("utf-8", "backslashreplace")
 
-    def _fetch(self, url: str, arguments: list[str], max_size: int, token: str) -> None:
+    def _fetch(self, url: str, arguments: list[str], max_size: int, token: str, addresses: str) -> None:
         # The pack comes in one file, whose size the system limits; with the signal ignored, git says that it was so.
         # The guard ends git when this process is ended.
         script = 'trap "" XFSZ; ulimit -f "$1"; shift; exec git fetch "$@"'
@@ -172,7 +174,7 @@ class Repository:
         try:
             with subprocess.Popen(
                 guarded(str(self.folder), *limited, *arguments),
-                env=_environment(url, token),
+                env=_environment(url, token, addresses),
                 stdin=ours,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -188,8 +190,10 @@ class Repository:
             raise _explained(url, said.decode("utf-8", "backslashreplace"), process.returncode)
 
 
-def _environment(url: str = "", token: str = "") -> dict[str, str]:
+def _environment(url: str = "", token: str = "", addresses: str = "") -> dict[str, str]:
     configuration = dict(_CONFIGURATION)
+    if addresses:
+        configuration["http.curloptResolve"] = addresses
     if token:
         secret = base64.b64encode(f"x-access-token:{token}".encode()).decode()
         parts = urlsplit(url)

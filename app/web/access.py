@@ -13,8 +13,19 @@ from app.queue.run_plan import RunPlan
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
 from app.queue.writer import Writer
+from app.web.editor import Editor
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TextProblem:
+    """One thing that is wrong with the text of a definition."""
+
+    line: int | None
+    """Counted from 1; None when it is not about one line."""
+    key: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,13 @@ class DefinitionSummary:
     """How many of its runs may be in progress at once."""
     obstacle: str = ""
     """What keeps a valid one from running here, whatever its parameters; empty when nothing does."""
+    path: str = ""
+    """The file it stands in."""
+    bundled: bool = False
+    from_page: bool = False
+    """Whether its text was saved through the page."""
+    problems: tuple[TextProblem, ...] = ()
+    """The same as `problem`, one by one."""
 
     @property
     def valid(self) -> bool:
@@ -55,10 +73,18 @@ class NotStartable(Exception):
 class Catalog(Protocol):
     """The definitions that can be started."""
 
+    @property
+    def troubles(self) -> Sequence[str]:
+        """Step types that could not be loaded, and why."""
+
+    @property
+    def editor(self) -> Editor | None:
+        """What edits the definitions; None while editing is off."""
+
     def definitions(self) -> Sequence[DefinitionSummary]: ...
 
     def plan(self, definition: str, parameters: Mapping[str, Any]) -> RunPlan:
-        """The run that these parameters make. Raises NoSuchDefinition or NotStartable."""
+        """The run that these parameters make. Raises NoSuchDefinition, NotStartable or DefinitionDisabled."""
 
 
 class Access:

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from app.queue.store.cancel import cancel
-from app.queue.store.start import AlreadyRunning, start
+from app.queue.store.start import AlreadyRunning, DefinitionDisabled, start
 from app.web import dom
 from app.web.access import Access, NoSuchDefinition, NotStartable
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
@@ -36,8 +36,11 @@ async def start_run(request: AnyRequest, access: TheAccess, live: TheLive) -> Re
     except NoSuchDefinition as refusal:
         return _refused(access, live, definition, given, 404, problems={"definition": str(refusal)})
     except AlreadyRunning as refusal:
-        in_the_way = dom.job_url(refusal.manager_id)
+        in_the_way = (dom.job_url(refusal.manager_id), "Go to the run in progress")
         return _refused(access, live, definition, given, 409, problems={"definition": str(refusal)}, see=in_the_way)
+    except DefinitionDisabled as refusal:
+        page = (dom.definition_url(definition), "Go to the definition")
+        return _refused(access, live, definition, given, 409, problems={"definition": str(refusal)}, see=page)
 
 
 @post("/jobs/{job_id:int}/cancellation", include_in_schema=False)
@@ -55,7 +58,7 @@ def _refused(
     given: dict[str, str],
     status: int,
     problems: dict[str, str],
-    see: str | None = None,
+    see: tuple[str, str] | None = None,
 ) -> Response[str]:
     template = live.easel.painter.environment.get_template("pages/not_started.html")
     definitions = [each for each in access.catalog.definitions() if each.id == definition]

@@ -10,20 +10,28 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
 from litestar.params import FromQuery, JSONBody, Parameter
-from litestar.status_codes import HTTP_202_ACCEPTED
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from app.queue.job_lists import manager_record
 from app.queue.models import Kind, Level
 from app.queue.places import LARGEST
 from app.queue.snapshot import JobFilter, LogFilter, Snapshot
 from app.queue.status import Status
+from app.queue.store.definitions import switch
 from app.queue.store.start import start
 from app.queue.text import storable
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
 from app.web.api_control import JobId, cancel_job, delete_job, retry_job
 from app.web.api_documents import list_documents, one_document
 from app.web.errors import error_answers
-from app.web.json_definitions import Definition, DefinitionAnswer, Definitions, JobStarted, StartJob
+from app.web.json_definitions import (
+    Definition,
+    DefinitionAnswer,
+    Definitions,
+    JobStarted,
+    StartJob,
+    SwitchDefinition,
+)
 from app.web.json_shapes import Job, JobAnswer, Jobs, Line, Logs, Stats, Structure, Tree
 
 MOST_FAILURES = 50
@@ -31,6 +39,7 @@ MOST_FAILURES = 50
 Search = Annotated[str | None, Parameter(max_length=200)]
 Name = Annotated[str | None, Parameter(max_length=200)]
 Place = Annotated[str | None, Parameter(max_length=60)]
+DefinitionId = Annotated[str, Parameter(max_length=200, examples=[Example(value="codebase_classify")])]
 
 
 @post("/jobs", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 422, 503))
@@ -138,18 +147,46 @@ def log_filter(
 @get("/definitions")
 async def list_definitions(access: NamedDependency[Access]) -> Definitions:
     """Every definition, valid or not."""
-    found = [Definition.of(each) for each in await asyncio.to_thread(access.catalog.definitions)]
-    return Definitions(access.monitor.revision, len(found), found)
+    found = await asyncio.to_thread(access.catalog.definitions)
+
+    def reading(snapshot: Snapshot) -> Definitions:
+        states = snapshot.definition_states(each.id for each in found)
+        shown = [Definition.of(each, states[each.id]) for each in found]
+        return Definitions(snapshot.revision, len(shown), shown)
+
+    return await access.read(reading)
 
 
 @get("/definitions/{definition_id:str}", responses=error_answers(404))
 async def one_definition(
-    definition_id: Annotated[str, Parameter(max_length=200, examples=[Example(value="codebase_classify")])],
+    definition_id: DefinitionId,
     access: NamedDependency[Access],
 ) -> DefinitionAnswer:
     """One definition with its text."""
+    return await _definition(access, definition_id)
+
+
+@post("/definitions/{definition_id:str}/switch", status_code=HTTP_200_OK, responses=error_answers(404, 422, 503))
+async def switch_definition(
+    definition_id: DefinitionId, data: JSONBody[SwitchDefinition], access: NamedDependency[Access]
+) -> DefinitionAnswer:
+    """Enables a definition, or disables it: then nothing starts it until it is enabled again, whatever its file says.
+
+    One whose file says `enabled = false` stays disabled."""
+    await _definition(access, definition_id)
+    await access.writer(switch, definition_id, data.enabled)
+    return await _definition(access, definition_id)
+
+
+async def _definition(access: Access, definition_id: str) -> DefinitionAnswer:
+    """Raises NoSuchDefinition."""
     found = _by_id(await asyncio.to_thread(access.catalog.definitions), definition_id)
-    return DefinitionAnswer(access.monitor.revision, Definition.of(found), found.text)
+
+    def reading(snapshot: Snapshot) -> DefinitionAnswer:
+        state = snapshot.definition_states([found.id])[found.id]
+        return DefinitionAnswer(snapshot.revision, Definition.of(found, state), found.text)
+
+    return await access.read(reading)
 
 
 def _by_id(definitions: Any, definition_id: str) -> DefinitionSummary:
@@ -178,5 +215,6 @@ def api_router() -> Router:
             one_definition,
             list_documents,
             one_document,
+            switch_definition,
         ],
     )

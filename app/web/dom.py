@@ -10,6 +10,7 @@ VIEW = "view"
 TITLE = "title"
 ICON = "icon"
 LIVENESS = "liveness"
+DEFINITIONS_URL = "/definitions"
 
 
 def job(job_id: int, part: str = "") -> str:
@@ -42,6 +43,10 @@ def job_url(job_id: int) -> str:
 
 def step_url(manager_id: int, name: str) -> str:
     return f"/jobs/{manager_id}/steps/{quote(name, safe='')}"
+
+
+def definition_url(definition_id: str) -> str:
+    return f"{DEFINITIONS_URL}/{quote(definition_id, safe='')}"
 
 
 def minute(at: float | None) -> str | None:

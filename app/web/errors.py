@@ -15,8 +15,9 @@ from litestar.response import Template
 from app.queue.log_reading import BadPlace
 from app.queue.places import BadCursor
 from app.queue.snapshot import UnknownDocument, UnknownJob
-from app.queue.store.start import AlreadyRunning
+from app.queue.store.start import AlreadyRunning, DefinitionDisabled
 from app.queue.writer import WriteFailed
+from app.web import dom
 from app.web.access import NoSuchDefinition, NotStartable
 from app.web.json_shapes import Error
 
@@ -105,6 +106,8 @@ def _explain(exception: Exception) -> tuple[HTTPStatus, Error]:
         case AlreadyRunning():
             url = f"/jobs/{exception.manager_id}"
             return _error(HTTPStatus.CONFLICT, "already_running", exception, url=url)
+        case DefinitionDisabled():
+            return _error(HTTPStatus.CONFLICT, "disabled", exception, url=dom.definition_url(exception.definition))
         case Conflict():
             return _error(HTTPStatus.CONFLICT, "conflict", exception, url=exception.url)
         case BadCursor() | BadPlace():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
+from app.queue.definition_reading import DefinitionState, RunBrief
+from app.queue.status import Status
+from app.web import dom
 from app.web.access import DefinitionSummary
-from app.web.json_shapes import Revision
+from app.web.json_shapes import Revision, moment
 
 
 class StartJob(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,9 +39,30 @@ class ParameterJson(Struct, frozen=True):
     help: str
 
 
+class LastRun(Struct, frozen=True):
+    """The latest run of a definition that is over."""
+
+    job_id: int
+    status: Status
+    finished_at: datetime | None
+    url: str
+
+    @classmethod
+    def of(cls, run: RunBrief) -> LastRun:
+        finished = None if run.finished_at is None else moment(run.finished_at)
+        return cls(run.id, run.status, finished, dom.job_url(run.id))
+
+
+class SwitchDefinition(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a definition may be started."""
+
+    enabled: bool
+
+
 class Definition(Struct, frozen=True):
     """A definition. `problem`: why it cannot be used; empty when it can. `obstacle`: what keeps it from running on this
-    server, such as a key that is not set; empty when nothing does."""
+    server, such as a key that is not set; empty when nothing does. `enabled`: both its file and the switch on its page
+    let it run. `in_progress`: its runs that are not over, of which there may be `concurrency`."""
 
     id: str
     name: str
@@ -48,15 +73,18 @@ class Definition(Struct, frozen=True):
     problem: str
     obstacle: str
     parameters: list[ParameterJson]
+    concurrency: int
+    in_progress: list[int]
+    last_run: LastRun | None
 
     @classmethod
-    def of(cls, definition: DefinitionSummary) -> Definition:
+    def of(cls, definition: DefinitionSummary, state: DefinitionState) -> Definition:
         return cls(
             definition.id,
             definition.name,
             definition.description,
             list(definition.tags),
-            definition.enabled,
+            definition.enabled and state.switched_off_at is None,
             definition.valid,
             definition.problem,
             definition.obstacle,
@@ -64,6 +92,9 @@ class Definition(Struct, frozen=True):
                 ParameterJson(name, kind, value, value is None, help)
                 for name, kind, value, help in definition.parameters
             ],
+            definition.concurrency,
+            list(state.in_progress),
+            LastRun.of(state.last) if state.last else None,
         )
 
 

@@ -10,7 +10,7 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
 from app.resources import static_dir
-from app.web import actions, definition_pages, downloads, fragments, pages, streams
+from app.web import actions, definition_editor, definition_pages, downloads, fragments, pages, streams
 from app.web.stylesheet import stylesheet
 
 _A_DAY = CacheControlHeader(public=True, max_age=86_400)
@@ -26,6 +26,14 @@ def handlers() -> list[ControllerRouterHandler]:
         pages.document_page,
         definition_pages.definitions_page,
         definition_pages.definition_page,
+        streams.definitions_stream,
+        streams.definition_stream,
+        definition_pages.switch_definition,
+        definition_editor.new_definition,
+        definition_editor.edit_definition,
+        definition_editor.create_definition,
+        definition_editor.save_definition,
+        definition_editor.delete_definition,
         pages.job_page,
         pages.run_log_page,
         pages.step_page,

@@ -6,6 +6,7 @@ from litestar import get
 from litestar.params import FromPath
 
 from app.web import addresses
+from app.web.definitions_view import DefinitionsView, DefinitionView
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
 from app.web.live.browsers import browser_of
 from app.web.live.hub import Live
@@ -63,6 +64,18 @@ async def step_stream(
     query = request.query_params
     view = await access.read(lambda snapshot: addresses.step_view(snapshot, manager_id, name, query))
     return _follow(view, request, live)
+
+
+@get("/definitions/stream", media_type=_EVENT_STREAM, include_in_schema=False)
+async def definitions_stream(request: AnyRequest, access: TheAccess, live: TheLive) -> LiveResponse:
+    return _follow(DefinitionsView(access.catalog), request, live)
+
+
+@get("/definitions/{definition_id:str}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
+async def definition_stream(
+    definition_id: FromPath[str], request: AnyRequest, access: TheAccess, live: TheLive
+) -> LiveResponse:
+    return _follow(DefinitionView(definition_id, access.catalog), request, live)
 
 
 def _follow(view: View, request: AnyRequest, live: Live) -> LiveResponse:

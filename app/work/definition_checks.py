@@ -93,7 +93,11 @@ def _step_faults(
     if not isinstance(type_name, str):
         return
     if type_name not in step_types:
-        yield ("step", name, "type"), f"{type_name!r} is not a step type; {did_you_mean(type_name, step_types)}"
+        way_out = did_you_mean(type_name, step_types)
+        if step_types.not_loaded:
+            missing = "; ".join(step_types.not_loaded)
+            way_out = f"{way_out.rstrip('?')}, or was it in what could not be loaded: {missing}?"
+        yield ("step", name, "type"), f"{type_name!r} is not a step type; {way_out}"
         return
     for place, message in _certain_faults(step_types[type_name], settings, parameters):
         yield ("step", name, *place), message

@@ -32,7 +32,11 @@ class DefinitionFile:
     @classmethod
     def read(cls, path: Path) -> DefinitionFile:
         """Raises DefinitionError when the file cannot be read, is not UTF-8 or is not TOML."""
-        text = _decoded(path, _content(path))
+        return cls.of_text(path, read_text(path))
+
+    @classmethod
+    def of_text(cls, path: Path, text: str) -> DefinitionFile:
+        """What the file would be with that text. Raises DefinitionError when it is not TOML."""
         return cls(path, text, _parsed(path, text))
 
     def problem(self, key: KeyPath, message: str) -> Problem:
@@ -46,6 +50,11 @@ class DefinitionFile:
     @cached_property
     def _lines(self) -> dict[KeyPath, int]:
         return _lines_of_keys(self.text)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises DefinitionError when it cannot be read or is not UTF-8."""
+    return _decoded(path, _content(path))
 
 
 def dotted(key: KeyPath) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from app.queue.run_plan import RunPlan, StepPlan, Tolerance
-from app.work.definition_checks import definition_faults, dependencies, settings_faults
-from app.work.definition_files import DefinitionFile, dotted
+from app.work.definition_checks import Fault, definition_faults, dependencies, settings_faults
+from app.work.definition_files import DefinitionFile, dotted, read_text
 from app.work.definition_tables import DefinitionTable
 from app.work.obstacles import certain_obstacles, obstacles
 from app.work.parameters import Parameter, fill, placeholders, settle
@@ -18,6 +18,14 @@ from app.work.registry import StepTypes
 
 BUNDLED = Path(__file__).parent.parent / "definitions"
 """The folder of the definitions that come with Stepglass."""
+
+
+Rule = Callable[[DefinitionFile], list[Fault]]
+"""What else there may be against a definition, besides what is wrong with it."""
+
+
+def no_rule(_file: DefinitionFile) -> list[Fault]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -87,10 +95,16 @@ class DefinitionEntry:
     path: Path
     definition: Definition | None = None
     problems: tuple[Problem, ...] = ()
+    text: str = field(default="", repr=False)
+    """Of the file, whatever it says; empty when it cannot be read."""
 
     @property
     def valid(self) -> bool:
         return self.definition is not None
+
+    @property
+    def is_bundled(self) -> bool:
+        return self.path.parent == BUNDLED
 
 
 class UnknownDefinition(LookupError):
@@ -100,17 +114,23 @@ class UnknownDefinition(LookupError):
 class Definitions:
     """The definitions in some folders, read again whenever a file has changed."""
 
-    def __init__(self, step_types: StepTypes, *folders: Path) -> None:
-        """An id that occurs twice belongs to the earlier folder; the later file is invalid."""
+    def __init__(self, step_types: StepTypes, *folders: Path, rule: Rule = no_rule) -> None:
+        """An id that occurs twice belongs to the earlier folder; the later file is invalid, or if it is a bundled one
+        not there at all."""
         self._step_types = step_types
         self._folders = folders
+        self._rule = rule
         self._read: dict[Path, tuple[object, DefinitionEntry]] = {}
 
     def all(self) -> list[DefinitionEntry]:
         """Every `*.toml` of the folders, valid or not, in the order of the folders and the file names."""
         entries: list[DefinitionEntry] = []
         owners: dict[str, Path] = {}
+        named: set[str] = set()
         for entry in (entry for folder in self._folders for entry in self._entries_in(folder)):
+            if entry.is_bundled and entry.id in named:
+                continue  # a definition of one's own has taken its place
+            named.add(entry.id)
             if entry.valid and owners.setdefault(entry.id, entry.path) != entry.path:
                 entry = _duplicate(entry, owners[entry.id])
             entries.append(entry)
@@ -127,9 +147,17 @@ class Definitions:
             raise DefinitionError(named[0].problems)
         return named[0].definition
 
+    def load(self, path: Path) -> Definition:
+        """The definition in a file that may be anywhere. Raises DefinitionError."""
+        return load_definition(path, self._step_types, self._rule)
+
+    def state(self) -> object:
+        """Changes whenever a file is added, changed or removed."""
+        return [(path, _state(path)) for folder in self._folders for path in _files_in(folder)]
+
     def _entries_in(self, folder: Path) -> list[DefinitionEntry]:
         try:
-            paths = sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+            paths = _toml_files(folder)
         except OSError as error:
             message = f"is not a folder of definitions that can be read ({error.strerror})"
             return [DefinitionEntry(folder.name, folder, problems=(Problem(folder, None, "", message),))]
@@ -139,28 +167,38 @@ class Definitions:
         state = _state(path)
         known = self._read.get(path)
         if known is None or known[0] != state:
-            known = self._read[path] = (state, read_entry(path, self._step_types))
+            known = self._read[path] = (state, read_entry(path, self._step_types, self._rule))
         return known[1]
 
 
-def load_definition(path: Path, step_types: StepTypes) -> Definition:
+def load_definition(path: Path, step_types: StepTypes, rule: Rule = no_rule) -> Definition:
     """Reads one definition. Raises DefinitionError with all of its problems, in the order of their lines."""
-    return _definition(DefinitionFile.read(path), step_types)
+    return _definition(DefinitionFile.read(path), step_types, rule)
 
 
-def read_entry(path: Path, step_types: StepTypes) -> DefinitionEntry:
+def read_entry(path: Path, step_types: StepTypes, rule: Rule = no_rule) -> DefinitionEntry:
     """Reads one definition, whatever state it is in."""
+    try:
+        text = read_text(path)
+    except DefinitionError as error:
+        return DefinitionEntry(printable(path.stem), path, problems=tuple(error.problems))
+    return entry_of(path, text, step_types, rule)
+
+
+def entry_of(path: Path, text: str, step_types: StepTypes, rule: Rule = no_rule) -> DefinitionEntry:
+    """The definition that the file would be with that text, whatever state it is in."""
     id = printable(path.stem)
     try:
-        file = DefinitionFile.read(path)
+        file = DefinitionFile.of_text(path, text)
         id = str(file.table.get("id", id))
-        return DefinitionEntry(id, path, _definition(file, step_types))
+        return DefinitionEntry(id, path, _definition(file, step_types, rule), text=text)
     except DefinitionError as error:
-        return DefinitionEntry(id, path, problems=tuple(error.problems))
+        return DefinitionEntry(id, path, problems=tuple(error.problems), text=text)
 
 
-def _definition(file: DefinitionFile, step_types: StepTypes) -> Definition:
-    problems = [file.problem(key, message) for key, message in definition_faults(file.table, step_types)]
+def _definition(file: DefinitionFile, step_types: StepTypes, rule: Rule) -> Definition:
+    faults = definition_faults(file.table, step_types) + rule(file)
+    problems = [file.problem(key, message) for key, message in faults]
     if problems:
         raise DefinitionError(sorted(problems, key=lambda problem: problem.line or 0))
     table = DefinitionTable.model_validate(file.table)
@@ -206,7 +244,18 @@ def _duplicate(entry: DefinitionEntry, owner: Path) -> DefinitionEntry:
     assert entry.definition is not None
     file = DefinitionFile(entry.path, entry.definition.text, {})
     message = f"{entry.id!r} is already the id of {printable(str(owner))}; give one of the two files another id"
-    return DefinitionEntry(entry.id, entry.path, problems=(file.problem(("id",), message),))
+    return DefinitionEntry(entry.id, entry.path, problems=(file.problem(("id",), message),), text=file.text)
+
+
+def _toml_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+
+
+def _files_in(folder: Path) -> list[Path]:
+    try:
+        return _toml_files(folder)
+    except OSError:
+        return []
 
 
 def _state(path: Path) -> object:

@@ -53,7 +53,8 @@ def load_step_types(bundled: ModuleType, paths: Sequence[Path] = ()) -> LoadedSt
         loading.take_entry_point(entry_point)
     for path in paths:
         loading.take_path(path.expanduser().absolute())
-    return LoadedStepTypes(loading.types, tuple(loading.troubles))
+    types = StepTypes(loading.types.values(), map(str, loading.troubles))
+    return LoadedStepTypes(types, tuple(loading.troubles))
 
 
 class _Loading:

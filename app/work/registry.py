@@ -17,8 +17,10 @@ AnyStepType = type[StepType[Any]]
 class StepTypes(Mapping[str, AnyStepType]):
     """A read-only mapping from the `type = "..."` of a definition to the class behind it."""
 
-    def __init__(self, step_types: Iterable[AnyStepType]) -> None:
-        """Raises TypeError for a class without name, summary or settings type, ValueError for a name used twice."""
+    def __init__(self, step_types: Iterable[AnyStepType], not_loaded: Iterable[str] = ()) -> None:
+        """`not_loaded`: what should have brought more of them and did not, and why.
+
+        Raises TypeError for a class without name, summary or settings type, ValueError for a name used twice."""
         by_name: dict[str, AnyStepType] = {}
         for step_type in step_types:
             _check_is_described(step_type)
@@ -26,6 +28,7 @@ class StepTypes(Mapping[str, AnyStepType]):
             if other is not step_type:
                 raise ValueError(f'{_where(step_type)} and {_where(other)} are both named "{step_type.name}"')
         self._by_name = MappingProxyType(dict(sorted(by_name.items())))
+        self.not_loaded = tuple(not_loaded)
 
     @classmethod
     def in_package(cls, package: ModuleType) -> StepTypes:

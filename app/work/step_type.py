@@ -134,6 +134,11 @@ class StepType(ABC, Generic[S]):
     settings_type: ClassVar[type[Settings]]
     timeout: ClassVar[float | None] = None
     """Seconds that one work item may take, when the definition sets no `timeout`. None: no limit."""
+    page_may_use: ClassVar[bool] = True
+    """Whether definitions that are written in the page may use it. False for one that does whatever its settings say:
+    it is kept for those who can write files on this machine."""
+    page_patterns: ClassVar[Mapping[str, str]] = {}
+    """What settings must look like in such definitions, placeholders and all: regular expressions by name."""
 
     @classmethod
     def obstacle(cls, settings: S) -> Obstacle | None:

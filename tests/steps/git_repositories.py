@@ -48,8 +48,9 @@ def commit(folder: Path, files: dict[str, str | bytes | None], message: str = "N
 
 
 @contextmanager
-def hub(folder: Path, token: str = "") -> Iterator[str]:
-    """Serves `folder`/owner/repo as /owner/repo.git, to whoever has the token. Yields the server's address."""
+def hub(folder: Path, token: str = "", moved_to: str = "") -> Iterator[str]:
+    """Serves `folder`/owner/repo as /owner/repo.git, to whoever has the token; or redirects to where it has moved to.
+    Yields the server's address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -81,6 +82,9 @@ def hub(folder: Path, token: str = "") -> Iterator[str]:
             expected = "Basic " + base64.b64encode(f"x-access-token:{token}".encode()).decode()
             if token and self.headers.get("Authorization") != expected:
                 self._answer(401, "text/plain", b"who are you?", **{"WWW-Authenticate": 'Basic realm="hub"'})
+                return None
+            if moved_to:
+                self._answer(301, "text/plain", b"not here", Location=f"{moved_to}{self.path}")
                 return None
             repository = folder / path.removesuffix(end).removesuffix(".git").strip("/")
             if not path.endswith(end) or not repository.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from app.queue.status import Status
 from app.steps.git_repo import GithubRepo, GithubRepoSettings, GitRepo, GitRepoSettings
 from app.steps.repository import FetchFailed, Repository
+from app.steps.repository_host import checked_host
 from app.work.step_type import PermanentError, StoredDocument
 
 from .conftest import MakeStage, RecordingContext
@@ -184,7 +186,8 @@ async def test_what_cannot_be_fetched_is_told(stage: MakeStage, tmp_path: Path) 
     assert "is not a git repository" in await failure(stage, tmp_path / "folder")
     assert "is not a git repository" in await failure(stage, tmp_path / "nowhere")
     with pytest.raises(FetchFailed, match="could not be fetched"):
-        await imported(stage, "http://127.0.0.1:1/a.git")  # nobody listens: another time, somebody may
+        # Nobody listens: another time, somebody may.
+        await imported(stage, "http://127.0.0.1:1/a.git", allow_hosts=["127.0.0.1"])
 
 
 async def test_without_git_it_says_so(stage: MakeStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,6 +206,7 @@ async def test_a_repository_is_fetched_from_github_with_a_token(
             [step.fetch]
             type = "github_repo"
             server = "{server}"
+            allow_hosts = ["127.0.0.1"]
             owner = "octo"
             repo = "notes"
             branch = "main"
@@ -219,6 +223,7 @@ async def test_a_repository_that_may_not_be_read_ends_with_a_reason(runs: Runs, 
     commit(tmp_path / "hub/octo/secret", {"a": "1"})
     with hub(tmp_path / "hub", token=OPENS) as server:
         text = f'[step.fetch]\ntype = "github_repo"\nserver = "{server}"\nowner = "octo"\nrepo = "secret"\n'
+        text += 'allow_hosts = ["127.0.0.1"]\n'
         ended = await runs.run(text)
     assert ended.run.status == Status.FAILED
     assert ended.error and "may not be read: check the address, and whether token_variable" in ended.error
@@ -229,10 +234,11 @@ async def test_a_repository_that_is_not_there_and_a_token_that_is_not_set_are_to
 ) -> None:
     with hub(tmp_path) as server:
         with pytest.raises(PermanentError, match=r"octo/none\.git was not found"):
-            sound(await stage(GithubRepo, server=server, owner="octo", repo="none").run())
+            settings: dict[str, Any] = {"server": server, "owner": "octo", "allow_hosts": ["127.0.0.1"]}
+            sound(await stage(GithubRepo, repo="none", **settings).run())
         with pytest.raises(PermanentError, match="NO_SUCH_TOKEN is not set"):
-            settings = {"owner": "octo", "repo": "none", "token_variable": "NO_SUCH_TOKEN"}
-            sound(await stage(GithubRepo, server=server, **settings).run())
+            settings |= {"token_variable": "NO_SUCH_TOKEN"}
+            sound(await stage(GithubRepo, repo="none", **settings).run())
 
 
 @pytest.mark.parametrize(
@@ -286,3 +292,39 @@ def test_wrong_settings_are_refused(settings: Any, says: str) -> None:
 def test_wrong_settings_for_github_are_refused(settings: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         GithubRepoSettings.model_validate({"owner": "octo", "repo": "notes", **settings})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:{port}/octo/notes.git",
+        "http://localhost:{port}/octo/notes.git",
+        "http://2130706433:{port}/octo/notes.git",
+        "http://[::ffff:127.0.0.1]:{port}/octo/notes.git",
+        "ssh://git@127.0.0.1/octo/notes.git",
+        "git@localhost:octo/notes.git",
+        "https://169.254.169.254/latest",
+    ],
+)
+async def test_a_host_that_is_not_public_is_not_reached_unless_the_definition_names_it(
+    stage: MakeStage, tmp_path: Path, url: str
+) -> None:
+    with hub(tmp_path) as server:
+        address = url.format(port=server.rpartition(":")[2])
+        assert "is not a public address, and is not reached unless allow_hosts names" in await failure(stage, address)
+
+
+async def test_a_redirect_is_not_followed(stage: MakeStage, tmp_path: Path) -> None:
+    commit(tmp_path / "octo/notes", {"a": "1"})
+    with hub(tmp_path) as server, hub(tmp_path, moved_to=server) as old:
+        told = await failure(stage, f"{old}/octo/notes.git", allow_hosts=["127.0.0.1"])
+    assert "has moved; give the address where it is now" in told
+
+
+def test_what_was_looked_up_is_what_git_connects_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"one.example": ["93.184.215.14", "10.0.0.1"], "six.example": ["2606:2800:21f:cb07:6820:80da:af6b:8b2c"]}
+    looked_up = lambda host, port, **_: [(0, 0, 0, "", (address, port)) for address in answers[host]]  # noqa: E731
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    assert checked_host("https://one.example/a.git", ()) == "one.example:443:93.184.215.14"
+    assert checked_host("http://six.example:81/a", ()) == "six.example:81:[2606:2800:21f:cb07:6820:80da:af6b:8b2c]"
+    assert checked_host("https://one.example/a.git", ["one.example"]) == checked_host("/srv/a", ()) == ""

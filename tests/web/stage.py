@@ -50,6 +50,9 @@ NOON = 1_800_000_000.0
 class TrialCatalog:
     """One definition, `trial`, with one parameter that has to be given."""
 
+    troubles = ()
+    editor = None
+
     def definitions(self) -> Sequence[DefinitionSummary]:
         return [TRIAL]
 
@@ -142,6 +145,7 @@ class Stage:
 
     async def remove_documents(self, addresses: Sequence[str]) -> None:
         await self._write(delete_documents, addresses)
+
     async def use(self, step_id: int, amounts: dict[str, float]) -> None:
         await self._write(add_to_totals, step_id, amounts)
 

@@ -283,7 +283,9 @@ def test_an_invalid_definition_is_refused_with_what_is_wrong(acting: TestClient[
 def test_a_disabled_definition_is_refused(acting: TestClient[Any], tmp_path: Path) -> None:
     path = tmp_path / "definitions" / "quick.toml"
     path.write_text("enabled = false\n" + path.read_text())
-    assert "enabled" in refusal(acting.post("/api/jobs", json={"definition": "quick"}), 422)["problems"]
+    error = refusal(acting.post("/api/jobs", json={"definition": "quick"}), 409)
+    assert error["error"] == "disabled" and "set `enabled = true` in" in error["detail"]
+    assert error["url"] == "/definitions/quick"
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/definitions/{definition_id}",
         "/api/documents",
         "/api/documents/{document_id}",
+        "/api/definitions/{definition_id}/switch",
         "/api/events",
         "/healthz",
     }

@@ -102,6 +102,11 @@ class Definitions:
     """One definition that says the same wherever it says something."""
 
     text = ""
+    editor = None
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        return [self.text]
 
     def definitions(self) -> Sequence[DefinitionSummary]:
         parameter = (self.text, self.text, None, self.text)

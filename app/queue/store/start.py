@@ -9,11 +9,23 @@ from app.queue.run_plan import RunPlan
 from app.queue.status import ACTIVE, Status
 from app.queue.store.counting import open_counters
 from app.queue.store.roll_up import advance
-from app.queue.tables import manager_job, run_tag, step_job
+from app.queue.tables import manager_job, run_tag, step_job, switched_off_definition
 from app.queue.writer import Transaction
 
 
-class AlreadyRunning(Exception):
+class StartRefused(Exception):
+    """A definition cannot be started now; the message says why, and what to do."""
+
+
+class DefinitionDisabled(StartRefused):
+    """The definition is not to be run: its file says so, or a person has switched it off."""
+
+    def __init__(self, definition: str, way_out: str) -> None:
+        super().__init__(f"{definition} is disabled; {way_out}")
+        self.definition = definition
+
+
+class AlreadyRunning(StartRefused):
     """The definition has as many runs in progress as it allows. `manager_id` is the newest of them."""
 
     def __init__(self, definition: str, concurrency: int, manager_id: int) -> None:
@@ -28,8 +40,9 @@ class AlreadyRunning(Exception):
 def start(transaction: Transaction, plan: RunPlan) -> int:
     """Creates the run with all its steps, releases the steps that wait for none, and returns the manager's id.
 
-    Raises AlreadyRunning.
+    Raises AlreadyRunning or DefinitionDisabled.
     """
+    refuse_switched_off(transaction, plan.definition)
     refuse_one_too_many(transaction, plan.definition, plan.concurrency)
     manager_id, *step_ids = transaction.new_ids(1 + len(plan.steps))
     transaction.connection.execute(insert(manager_job), _manager_row(plan, manager_id, transaction.now))
@@ -40,6 +53,13 @@ def start(transaction: Transaction, plan: RunPlan) -> int:
     transaction.changes.append(RunChanged(manager_id, Status.PENDING))
     advance(transaction, manager_id)
     return manager_id
+
+
+def refuse_switched_off(transaction: Transaction, definition: str) -> None:
+    """Raises DefinitionDisabled if a person has switched the definition off."""
+    off = select(switched_off_definition.c.at).where(switched_off_definition.c.definition == definition)
+    if transaction.connection.execute(off).first():
+        raise DefinitionDisabled(definition, "a person has switched it off; enable it on its page")
 
 
 def refuse_one_too_many(transaction: Transaction, definition: str, concurrency: int) -> None:
