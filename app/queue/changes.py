@@ -67,7 +67,14 @@ class WorkStopped:
     worker_ids: frozenset[int]
 
 
-Change = RunChanged | RunDeleted | StepChanged | LogGrew | StepReleased | WorkAdded | WorkStopped
+@dataclass(frozen=True, slots=True)
+class ScheduleChanged:
+    """A definition's schedule was set, paused or resumed, or one of its ticks was dealt with."""
+
+    definition: str
+
+
+Change = RunChanged | RunDeleted | StepChanged | LogGrew | StepReleased | WorkAdded | WorkStopped | ScheduleChanged
 
 
 def distinct(changes: Iterable[Change]) -> list[Change]:
