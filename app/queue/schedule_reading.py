@@ -34,9 +34,8 @@ class ScheduleRecord:
     last: TickRecord | None
 
 
-_newest = (
-    select(func.max(schedule_tick.c.at)).where(schedule_tick.c.definition == schedule.c.definition).scalar_subquery()
-)
+_other = schedule_tick.alias()
+_newest = select(func.max(_other.c.at)).where(_other.c.definition == schedule.c.definition).scalar_subquery()
 _schedules = (
     select(
         schedule,
@@ -45,9 +44,8 @@ _schedules = (
         schedule_tick.c.reason,
         schedule_tick.c.manager_id,
     )
-    .outerjoin(
-        schedule_tick, (schedule_tick.c.definition == schedule.c.definition) & (schedule_tick.c.at == _newest)
-    )
+    .select_from(schedule)
+    .outerjoin(schedule_tick, (schedule_tick.c.definition == schedule.c.definition) & (schedule_tick.c.at == _newest))
     .order_by(schedule.c.definition)
 )
 

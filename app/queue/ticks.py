@@ -109,9 +109,7 @@ def due(cron: Cron, missed: Missed, next_at: int | None, now: float) -> Due | No
     """What is to be done first of what is due; None when nothing is. `next_at`: the first tick not dealt with."""
     if next_at is None or next_at > now:
         return None
-    waiting = cron.between(next_at - 1, now, MOST_WAITING + 1)
-    if not waiting:  # the tick belongs to another expression
-        return Due(next_at, cron.after(now), starts=False, reason="the schedule was changed")
+    waiting = cron.between(next_at - 1, now, MOST_WAITING + 1) or [next_at]
     if missed is Missed.ALL:
         return _each(cron, waiting)
     latest, late = waiting[-1], now - waiting[-1] > ON_TIME

@@ -26,31 +26,29 @@ def schedule_faults(table: Any, parameters: Mapping[str, dict[str, Any]]) -> Ite
     if not isinstance(table, dict):
         return
     if isinstance(expression := table.get("cron"), str):
-        yield from _told(("schedule", "cron"), lambda: check_expression(expression))
+        yield from _told(("schedule", "cron"), check_expression, expression)
     if isinstance(zone := table.get("time_zone"), str):
-        yield from _told(("schedule", "time_zone"), lambda: zone_of(zone))
+        yield from _told(("schedule", "time_zone"), zone_of, zone)
     given = table.get("parameters", {})
     if isinstance(given, dict):
         yield from _parameter_faults(given, parameters)
 
 
-def _parameter_faults(
-    given: dict[str, Any], parameters: Mapping[str, dict[str, Any]]
-) -> Iterator[tuple[KeyPath, str]]:
+def _parameter_faults(given: dict[str, Any], parameters: Mapping[str, dict[str, Any]]) -> Iterator[tuple[KeyPath, str]]:
     for name in given:
         if name not in parameters:
             yield ("schedule", "parameters", name), f"is not a parameter; {did_you_mean(name, parameters)}"
     for name, declared in parameters.items():
         if name in given:
-            value, kind = given[name], declared.get("type", "string")
-            yield from _told(("schedule", "parameters", name), lambda: Parameter(name, kind).typed(value))
+            parameter = Parameter(name, declared.get("type", "string"))
+            yield from _told(("schedule", "parameters", name), parameter.typed, given[name])
         elif declared.get("default") is None:
             way_out = f"give it under [schedule.parameters], or a default under [parameters.{name}]"
             yield ("schedule", "parameters"), f"has no value for {name!r}, which a run needs; {way_out}"
 
 
-def _told(key: KeyPath, check: Callable[[], object]) -> Iterator[tuple[KeyPath, str]]:
+def _told(key: KeyPath, check: Callable[[Any], object], value: Any) -> Iterator[tuple[KeyPath, str]]:
     try:
-        check()
+        check(value)
     except ValueError as error:
         yield key, str(error)

@@ -128,7 +128,8 @@ class Scheduler:
                 log.exception("the scheduler failed, and goes on")
                 delay = TROUBLE_PAUSE
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), delay)
+                async with asyncio.timeout(delay):  # not wait_for, which before 3.12 may lose a cancellation
+                    await self._wake.wait()
 
     def _hear(self, commit: Commit) -> None:
         for change in commit.changes:
@@ -176,7 +177,7 @@ class Scheduler:
         first = known.cron.after(now)
         if is_back and first is not None and first < known.next_at:
             await self._writer(go_back, entry.id, known.cron, now)
-            known = (await self._writer(known_schedules))[entry.id]
+            known = self._known[entry.id] = (await self._writer(known_schedules))[entry.id]
         missed = _policy(entry)
         while found := due(known.cron, missed, known.next_at, now):
             if not await self._deal_with(entry, known, found):
@@ -187,6 +188,8 @@ class Scheduler:
         """The schedule as it is stored, brought in line with the definition; None if it has none."""
         known, definition = self._known.get(entry.id), entry.definition
         if definition is None:  # what is not valid now had a schedule before, and may have it again
+            if known and known.next_at is not None:
+                self._mine.add(entry.id)
             return known
         if definition.schedule is None:
             if known and known.next_at is not None:
