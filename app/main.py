@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -31,20 +32,23 @@ from app.queue.writer import Writer
 from app.resources import definitions_dir
 from app.settings import Settings
 from app.web import errors, security
-from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable
+from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable, ScheduleSummary
 from app.web.api import api_router
 from app.web.api_events import JobEvents, events
+from app.web.api_schedules import schedules_router
 from app.web.health import health
 from app.web.live.hub import Live
 from app.web.request import StepglassRequest
 from app.web.schema_page import SchemaPage
 from app.web.site import handlers
 from app.web.templating import environment, template_config
+from app.work.definition_schedule import Schedule
 from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition, load_definition
 from app.work.own_step_types import load_step_types
 from app.work.problems import ProblemsError, printable
 from app.work.registry import StepTypes
 from app.work.runner import Runner
+from app.work.schedule import Scheduler
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +65,10 @@ class DefinitionCatalog:
 
     def definitions(self) -> Sequence[DefinitionSummary]:
         return [_summary(entry) for entry in self._definitions.all()]
+
+    def entries(self) -> Sequence[DefinitionEntry]:
+        """As the scheduler needs them."""
+        return self._definitions.all()
 
     def plan(self, definition: str, parameters: Mapping[str, Any]) -> RunPlan:
         """`definition`: an id, or the absolute path of a `.toml` file. Raises NoSuchDefinition or NotStartable."""
@@ -97,7 +105,17 @@ def _summary(entry: DefinitionEntry) -> DefinitionSummary:
         parameters,
         found.text,
         found.concurrency,
+        _schedule_summary(found.schedule),
     )
+
+
+def _schedule_summary(schedule: Schedule | None) -> ScheduleSummary | None:
+    if schedule is None:
+        return None
+    texts = (
+        (name, value if isinstance(value, str) else json.dumps(value)) for name, value in schedule.parameters.items()
+    )
+    return ScheduleSummary(schedule.cron, schedule.missed, tuple(texts))
 
 
 def _by_key(error: ProblemsError) -> dict[str, str]:
@@ -170,13 +188,15 @@ def create_app(settings: Settings, stepglass: Stepglass | None = None) -> Litest
             ours = stepglass or stack.enter_context(open_stepglass(settings, "an ASGI server"))
             access = await stack.enter_async_context(ours.working())
             app.state.access = access
+            scheduler = Scheduler(ours.catalog.entries, access.writer, access.monitor)
+            access.notice_definitions = (await stack.enter_async_context(scheduler.running())).notice
             app.state.live = await stack.enter_async_context(Live(access, jinja).running())
             app.state.job_events = await stack.enter_async_context(JobEvents(access.monitor).flowing())
             _spare_the_garbage_collector()
             yield
 
     app = Litestar(
-        route_handlers=[*handlers(), api_router(), events, health],
+        route_handlers=[*handlers(), api_router(), schedules_router(), events, health],
         lifespan=[lifespan],
         dependencies={name: Provide(_from_state(name)) for name in ("access", "live", "job_events")},
         exception_handlers=errors.exception_handlers(),

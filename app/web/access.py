@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -12,9 +12,19 @@ from app.queue.database import Database
 from app.queue.run_plan import RunPlan
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
+from app.queue.ticks import Cron, Missed
 from app.queue.writer import Writer
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSummary:
+    """When a definition is started by itself. `parameters`: those of its runs, as a form would send them."""
+
+    cron: Cron
+    missed: Missed
+    parameters: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,7 @@ class DefinitionSummary:
     text: str = ""
     concurrency: int = 1
     """How many of its runs may be in progress at once."""
+    schedule: ScheduleSummary | None = None
 
     @property
     def valid(self) -> bool:
@@ -67,6 +78,8 @@ class Access:
         self.writer = writer
         self.monitor = monitor
         self.catalog = catalog
+        self.notice_definitions: Callable[[], Awaitable[None]] = _notice_nothing
+        """Lets the schedules follow the definitions as they are now."""
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stepglass-reader")
 
     async def read(self, reading: Callable[[Snapshot], T]) -> T:
@@ -79,3 +92,7 @@ class Access:
 
     def close(self) -> None:
         self._readers.shutdown(wait=True)
+
+
+async def _notice_nothing() -> None:
+    """Without a scheduler."""
