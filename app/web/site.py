@@ -10,7 +10,7 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
 from app.resources import static_dir
-from app.web import actions, definition_pages, downloads, fragments, pages, schedule_actions, streams
+from app.web import actions, definition_pages, downloads, fragments, pages, schedule_actions, streams, system_pages
 from app.web.stylesheet import stylesheet
 
 _A_DAY = CacheControlHeader(public=True, max_age=86_400)
@@ -48,6 +48,8 @@ def handlers() -> list[ControllerRouterHandler]:
         actions.cancel_run,
         schedule_actions.pause,
         schedule_actions.resume,
+        system_pages.system_page,
+        system_pages.system_stream,
         stylesheet,
         create_static_files_router("/static", [static_dir()], cache_control=_A_DAY, include_in_schema=False),
     ]
