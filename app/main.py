@@ -179,18 +179,19 @@ class Stepglass:
     def facts(self, access: Access, live: Live, scheduler: Scheduler) -> Callable[[], SystemFacts]:
         """What there is to say of this server, whenever it is asked."""
         modes, settings = self.database.modes(), setting_facts(self._settings, os.environ)
-        step_types = [_step_type_facts(each) for each in self._loaded.types.values()]
-        troubles = [TroubleFacts(trouble.place, trouble.reason) for trouble in self._loaded.troubles]
+        step_types = tuple(_step_type_facts(each) for each in self._loaded.types.values())
+        troubles = tuple(TroubleFacts(trouble.place, trouble.reason) for trouble in self._loaded.troubles)
 
         def now() -> SystemFacts:
             return SystemFacts(
+                version=__version__,
                 as_of=datetime.now(UTC),
                 started_at=self._started_at,
                 data_directory=str(self._settings.data.absolute()),
                 database=DatabaseFacts.of(self.database, modes),
                 owner=OwnerFacts.of(self.ownership.owner),
                 slots=_slot_facts(self._runner),
-                processes=[ProcessFacts(*each) for each in self._runner.processes.pids],
+                processes=tuple(ProcessFacts(*each) for each in self._runner.processes.pids),
                 most_processes=self._runner.processes.size,
                 writer=WriterFacts.of(access.writer),
                 streams=live.streams,
@@ -210,10 +211,10 @@ MOST_RUNNING = 100
 
 def _slot_facts(runner: Runner) -> SlotFacts:
     taken = runner.running()
-    named = [
+    named = tuple(
         RunningItem(each.item.id, each.item.name, each.step.name, each.step.manager_id, each.pid, each.waits)
         for each in taken[:MOST_RUNNING]
-    ]
+    )
     return SlotFacts(runner.slots, len(taken), named)
 
 

@@ -14,7 +14,7 @@ from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
 from app.queue.ticks import Cron, Missed
 from app.queue.writer import Writer
-from app.web.system_facts import SystemFacts
+from app.web.system_facts import SystemFacts, nothing_known
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Access:
         self.catalog = catalog
         self.notice_definitions: Callable[[], Awaitable[None]] = _notice_nothing
         """Lets the schedules follow the definitions as they are now."""
-        self.system: Callable[[], SystemFacts] = SystemFacts
+        self.system: Callable[[], SystemFacts] = nothing_known
         """What there is to say of the server; asked in any thread."""
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stepglass-reader")
 

@@ -71,7 +71,7 @@ class SlotFacts(Struct, frozen=True):
 
     total: int = 0
     taken: int = 0
-    running: list[RunningItem] = []
+    running: tuple[RunningItem, ...] = ()
 
 
 class ProcessFacts(Struct, frozen=True):
@@ -130,22 +130,22 @@ class SchedulerFacts(Struct, frozen=True):
 class SystemFacts(Struct, frozen=True):
     """All of it, as of `as_of`."""
 
-    version: str = __version__
-    as_of: datetime = datetime.fromtimestamp(0, UTC)
-    started_at: datetime = datetime.fromtimestamp(0, UTC)
-    data_directory: str = ""
-    database: DatabaseFacts = DatabaseFacts()
-    owner: OwnerFacts = OwnerFacts()
-    slots: SlotFacts = SlotFacts()
-    processes: list[ProcessFacts] = []
-    most_processes: int = 0
-    writer: WriterFacts = WriterFacts()
-    streams: int = 0
-    views: int = 0
-    step_types: list[StepTypeFacts] = []
-    step_type_troubles: list[TroubleFacts] = []
-    settings: list[SettingFacts] = []
-    schedules: SchedulerFacts = SchedulerFacts()
+    version: str
+    as_of: datetime
+    started_at: datetime
+    data_directory: str
+    database: DatabaseFacts
+    owner: OwnerFacts
+    slots: SlotFacts
+    processes: tuple[ProcessFacts, ...]
+    most_processes: int
+    writer: WriterFacts
+    streams: int
+    views: int
+    step_types: tuple[StepTypeFacts, ...]
+    step_type_troubles: tuple[TroubleFacts, ...]
+    settings: tuple[SettingFacts, ...]
+    schedules: SchedulerFacts
 
     @property
     def uptime(self) -> float:
@@ -153,19 +153,41 @@ class SystemFacts(Struct, frozen=True):
         return (self.as_of - self.started_at).total_seconds()
 
 
+def nothing_known() -> SystemFacts:
+    """Without a server around."""
+    never = datetime.fromtimestamp(0, UTC)
+    return SystemFacts(
+        version=__version__,
+        as_of=never,
+        started_at=never,
+        data_directory="",
+        database=DatabaseFacts(),
+        owner=OwnerFacts(),
+        slots=SlotFacts(),
+        processes=(),
+        most_processes=0,
+        writer=WriterFacts(),
+        streams=0,
+        views=0,
+        step_types=(),
+        step_type_troubles=(),
+        settings=(),
+        schedules=SchedulerFacts(),
+    )
+
+
 _SECRET = re.compile(r"key|token|secret|password|passwd|credential", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
-def setting_facts(settings: Settings, environment: Mapping[str, str]) -> list[SettingFacts]:
+def setting_facts(settings: Settings, environment: Mapping[str, str]) -> tuple[SettingFacts, ...]:
     """Every setting, without what is nobody's business."""
-    return [
+    return tuple(
         SettingFacts(
-            each.name, _shown(each.name, value), source_of(settings, each.name, environment), variable(each.name)
+            name, _shown(name, getattr(settings, name)), source_of(settings, name, environment), variable(name)
         )
-        for each in fields(settings)
-        for value in [getattr(settings, each.name)]
-    ]
+        for name in (each.name for each in fields(settings))
+    )
 
 
 def _shown(name: str, value: Any) -> str:

@@ -60,6 +60,10 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/jobs/{job_id}/retries",
         "/api/definitions",
         "/api/definitions/{definition_id}",
+        "/api/definitions/{definition_id}/schedule/pause",
+        "/api/definitions/{definition_id}/schedule/resume",
+        "/api/schedules",
+        "/api/system",
         "/api/events",
         "/healthz",
     }
