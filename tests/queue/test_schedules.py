@@ -117,6 +117,13 @@ async def test_of_two_servers_one_starts_the_tick(scheduled: Queue) -> None:
         assert connection.execute(select(func.count()).select_from(manager_job)).scalar_one() == started
 
 
+async def test_who_believes_in_an_earlier_tick_than_there_is_moves_nothing(scheduled: Queue) -> None:
+    await deal(scheduled, tick(0))
+    assert await deal(scheduled, tick(5), expected=NOON) is None
+    record = await known(scheduled)
+    assert (record.next_at, record.last and record.last.at) == (NOON + HOUR, NOON)
+
+
 async def test_a_start_that_is_not_committed_leaves_the_tick_to_be_started(scheduled: Queue) -> None:
     def dying(transaction: Transaction) -> None:
         assert deal_with_tick(transaction, "trial", NOON, tick(), PLAN, STAMP)

@@ -131,8 +131,13 @@ def _start(transaction: Transaction, due: Due, plan: RunPlan, stamp: str) -> Dea
 def _take(transaction: Transaction, definition: str, tick: int) -> bool:
     """Whether nobody has dealt with the tick before; from now on somebody has."""
     row = {"definition": definition, "at": tick, "outcome": Outcome.SKIPPED, "reason": ""}
-    added = _insert(transaction, schedule_tick).values(**row, dealt_with_at=transaction.now).on_conflict_do_nothing()
-    if transaction.connection.execute(added).rowcount == 0:
+    added = (
+        _insert(transaction, schedule_tick)
+        .values(**row, dealt_with_at=transaction.now)
+        .on_conflict_do_nothing()
+        .returning(schedule_tick.c.at)
+    )
+    if transaction.connection.execute(added).first() is None:
         return False
     long_ago = schedule_tick.c.at.between(tick - SKIPPED_ARE_KEPT - _DAY, tick - SKIPPED_ARE_KEPT)
     transaction.connection.execute(
