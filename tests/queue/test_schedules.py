@@ -36,6 +36,8 @@ HOURLY = Cron("0 * * * *", "Europe/Berlin")
 NOON = 1_800_014_400
 HOUR = 3600
 STAMP = "2027-01-15T13:00:00+01:00"
+SAME_ON_BOTH = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what says nothing new to PostgreSQL."""
 PLAN = RunPlan("trial", "Trial", (StepPlan("one", "trial"),), concurrency=1)
 
 
@@ -72,6 +74,7 @@ async def test_a_tick_starts_a_run_that_says_so(scheduled: Queue) -> None:
     assert record.last == TickRecord(NOON, Outcome.STARTED, "", run.id)
 
 
+@SAME_ON_BOTH
 async def test_a_tick_that_was_dealt_with_starts_nothing(scheduled: Queue) -> None:
     first = await deal(scheduled, tick())
     await scheduled.write(cancel, first.manager_id, "cancelled")
@@ -81,7 +84,8 @@ async def test_a_tick_that_was_dealt_with_starts_nothing(scheduled: Queue) -> No
 async def test_a_clock_that_was_set_back_starts_no_tick_again(scheduled: Queue) -> None:
     for number in (0, 1):
         await deal(scheduled, tick(number))
-    await scheduled.write(set_schedule, "trial", HOURLY, NOON)  # as if nothing was remembered but the ticks
+    await scheduled.write(end_schedule, "trial")
+    await scheduled.write(set_schedule, "trial", HOURLY, NOON)  # now nothing is remembered but the ticks
     assert await deal(scheduled, tick(0)) is None
     assert await deal(scheduled, tick(1)) is None
     assert (await known(scheduled)).next_at == NOON + 2 * HOUR
@@ -117,6 +121,7 @@ async def test_of_two_servers_one_starts_the_tick(scheduled: Queue) -> None:
         assert connection.execute(select(func.count()).select_from(manager_job)).scalar_one() == started
 
 
+@SAME_ON_BOTH
 async def test_who_believes_in_an_earlier_tick_than_there_is_moves_nothing(scheduled: Queue) -> None:
     await deal(scheduled, tick(0))
     assert await deal(scheduled, tick(5), expected=NOON) is None
@@ -124,6 +129,12 @@ async def test_who_believes_in_an_earlier_tick_than_there_is_moves_nothing(sched
     assert (record.next_at, record.last and record.last.at) == (NOON + HOUR, NOON)
 
 
+async def test_a_second_server_that_finds_the_schedule_new_loses_no_tick(scheduled: Queue) -> None:
+    await scheduled.write(set_schedule, "trial", HOURLY, NOON + HOUR)
+    assert (await known(scheduled)).next_at == NOON
+
+
+@SAME_ON_BOTH
 async def test_a_start_that_is_not_committed_leaves_the_tick_to_be_started(scheduled: Queue) -> None:
     def dying(transaction: Transaction) -> None:
         assert deal_with_tick(transaction, "trial", NOON, tick(), PLAN, STAMP)
@@ -142,6 +153,7 @@ async def test_a_tick_while_the_definition_runs_is_skipped_and_says_why(schedule
     assert (await known(scheduled)).last == TickRecord(NOON, Outcome.SKIPPED, dealt.reason, running)
 
 
+@SAME_ON_BOTH
 async def test_a_tick_that_waits_its_turn_stays_due(scheduled: Queue) -> None:
     running = await scheduled.start(StepPlan("one", "trial"))
     with pytest.raises(NotItsTurn):
@@ -151,6 +163,7 @@ async def test_a_tick_that_waits_its_turn_stays_due(scheduled: Queue) -> None:
     assert (await deal(scheduled, tick(waits=True))).outcome is Outcome.STARTED
 
 
+@SAME_ON_BOTH
 async def test_a_tick_without_a_plan_is_recorded_with_its_reason(scheduled: Queue) -> None:
     await deal(scheduled, tick(reason="the definition is disabled"), plan=None)
     assert (await known(scheduled)).last == TickRecord(NOON, Outcome.SKIPPED, "the definition is disabled", None)
@@ -169,6 +182,7 @@ async def test_a_paused_schedule_starts_nothing_and_goes_on_after_the_pause(sche
     assert (record.paused_at, record.paused_by, record.next_at) == (None, "", NOON + 6 * HOUR)
 
 
+@SAME_ON_BOTH
 async def test_a_pause_outlasts_a_change_of_the_schedule(scheduled: Queue) -> None:
     await scheduled.write(pause_schedule, "trial", "a person")
     await scheduled.write(set_schedule, "trial", Cron("30 * * * *", "UTC"), NOON + HOUR // 2)
@@ -176,6 +190,7 @@ async def test_a_pause_outlasts_a_change_of_the_schedule(scheduled: Queue) -> No
     assert (record.cron.expression, record.paused_by) == ("30 * * * *", "a person")
 
 
+@SAME_ON_BOTH
 async def test_without_a_schedule_there_is_nothing_to_pause(scheduled: Queue) -> None:
     await scheduled.write(end_schedule, "trial")
     for name in ("trial", "unknown"):

@@ -33,7 +33,7 @@ from app.work.schedule import LONGEST_SLEEP, TROUBLE_PAUSE, Scheduler
 
 NOON = 1_800_014_400.0  # 2027-01-15 12:00 UTC
 HOUR = 3600
-HISTORIES = int(os.environ.get("HISTORIES", "8"))
+HISTORIES = int(os.environ.get("HISTORIES", "5"))
 STEP_TYPES = StepTypes.in_package(steps)
 STEP = '[step.one]\ntype = "test_job_generator"\n'
 
