@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,24 +38,41 @@ from app.queue.writer import WriteFailed, Writer
 from app.resources import definitions_dir
 from app.settings import Settings
 from app.web import errors, security
-from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable, TextProblem
+from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable, ScheduleSummary, TextProblem
 from app.web.api import api_router
 from app.web.api_events import JobEvents, events
+from app.web.api_schedules import schedules_router
 from app.web.editor import CheckedText, NotEditable, OpenedText, TextChanged
 from app.web.health import health
 from app.web.live.hub import Live
 from app.web.request import StepglassRequest
 from app.web.schema_page import SchemaPage
 from app.web.site import handlers
+from app.web.system_facts import (
+    DatabaseFacts,
+    OwnerFacts,
+    ProcessFacts,
+    RunningItem,
+    SchedulerFacts,
+    SlotFacts,
+    StepTypeFacts,
+    SystemFacts,
+    TroubleFacts,
+    WriterFacts,
+    setting_facts,
+)
+from app.web.system_pages import system_router
 from app.web.templating import environment, template_config
 from app.work import definition_editing
 from app.work.definition_editing import Checked, Editing
+from app.work.definition_schedule import Schedule
 from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition
 from app.work.own_step_types import load_step_types
 from app.work.page_rules import PageRules
 from app.work.problems import ProblemsError, printable
-from app.work.registry import StepTypes
+from app.work.registry import AnyStepType, StepTypes
 from app.work.runner import Runner
+from app.work.schedule import Scheduler
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +95,10 @@ class DefinitionCatalog:
 
     def definitions(self) -> Sequence[DefinitionSummary]:
         return [_summary(entry, self._rules) for entry in self.files.all()]
+
+    def entries(self) -> Sequence[DefinitionEntry]:
+        """As the scheduler needs them."""
+        return self.files.all()
 
     def plan(self, definition: str, parameters: Mapping[str, Any]) -> RunPlan:
         """`definition`: an id, or the absolute path of a `.toml` file. Raises NoSuchDefinition, NotStartable or
@@ -153,7 +178,17 @@ def _summary(entry: DefinitionEntry, rules: PageRules) -> DefinitionSummary:
         concurrency=found.concurrency,
         from_page=rules.wrote(found.text),
         obstacle="\n".join(map(str, found.obstacles())),
+        schedule=_schedule_summary(found.schedule),
     )
+
+
+def _schedule_summary(schedule: Schedule | None) -> ScheduleSummary | None:
+    if schedule is None:
+        return None
+    texts = (
+        (name, value if isinstance(value, str) else json.dumps(value)) for name, value in schedule.parameters.items()
+    )
+    return ScheduleSummary(schedule.cron, schedule.missed, tuple(texts))
 
 
 def _by_key(error: ProblemsError) -> dict[str, str]:
@@ -172,6 +207,8 @@ class Stepglass:
         self._settings = settings
         loaded = load_step_types(steps, settings.steps)
         self._step_types = loaded.types
+        self._loaded = loaded
+        self._started_at = datetime.now(UTC)
         for trouble in loaded.troubles:
             log.error("step types could not be loaded", place=trouble.place, reason=trouble.reason)
         self.ownership = ownership
@@ -196,7 +233,7 @@ class Stepglass:
             monitor.revision = snapshot.revision
         writer = Writer(self.database, monitor.hear)
         access = Access(self.database, writer, monitor, self.catalog)
-        runner = Runner(self.database, writer, monitor, self._step_types, self._settings.slots)
+        runner = self._runner = Runner(self.database, writer, monitor, self._step_types, self._settings.slots)
         watching = asyncio.create_task(_watch(self.catalog.files, writer))
         try:
             await runner.start()
@@ -206,6 +243,61 @@ class Stepglass:
             await _stopped(runner, self._settings.grace)
             await writer.close()
             access.close()
+
+    def facts(self, access: Access, live: Live, scheduler: Scheduler) -> Callable[[], SystemFacts]:
+        """What there is to say of this server, whenever it is asked."""
+        modes, settings = self.database.modes(), setting_facts(self._settings, os.environ)
+        step_types = tuple(_step_type_facts(each) for each in self._loaded.types.values())
+        troubles = tuple(TroubleFacts(trouble.place, trouble.reason) for trouble in self._loaded.troubles)
+
+        def now() -> SystemFacts:
+            return SystemFacts(
+                version=__version__,
+                as_of=datetime.now(UTC),
+                started_at=self._started_at,
+                data_directory=str(self._settings.data.absolute()),
+                database=DatabaseFacts.of(self.database, modes),
+                owner=OwnerFacts.of(self.ownership.owner),
+                slots=_slot_facts(self._runner),
+                processes=tuple(ProcessFacts(*each) for each in self._runner.processes.pids),
+                most_processes=self._runner.processes.size,
+                writer=WriterFacts.of(access.writer),
+                streams=live.streams,
+                views=live.channels,
+                step_types=step_types,
+                step_type_troubles=troubles,
+                settings=settings,
+                schedules=_scheduler_facts(scheduler),
+            )
+
+        return now
+
+
+MOST_RUNNING = 100
+"""Work items in slots that are named."""
+
+
+def _slot_facts(runner: Runner) -> SlotFacts:
+    taken = runner.running()
+    named = tuple(
+        RunningItem(each.item.id, each.item.name, each.step.name, each.step.manager_id, each.pid, each.waits)
+        for each in taken[:MOST_RUNNING]
+    )
+    return SlotFacts(runner.slots, len(taken), named)
+
+
+def _step_type_facts(step_type: AnyStepType) -> StepTypeFacts:
+    module = step_type.__module__
+    bundled = module.startswith(f"{steps.__name__}.")
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return StepTypeFacts(step_type.name, step_type.summary, "bundled" if bundled else printable(file or module))
+
+
+def _scheduler_facts(scheduler: Scheduler) -> SchedulerFacts:
+    following = scheduler.next_tick
+    if following is None:
+        return SchedulerFacts(scheduler.schedules)
+    return SchedulerFacts(scheduler.schedules, following.definition, datetime.fromtimestamp(following.at, UTC))
 
 
 async def _watch(files: Definitions, writer: Writer) -> None:
@@ -250,13 +342,16 @@ def create_app(settings: Settings, stepglass: Stepglass | None = None) -> Litest
             ours = stepglass or stack.enter_context(open_stepglass(settings, "an ASGI server"))
             access = await stack.enter_async_context(ours.working())
             app.state.access = access
-            app.state.live = await stack.enter_async_context(Live(access, jinja).running())
+            scheduler = Scheduler(ours.catalog.entries, access.writer, access.monitor)
+            access.notice_definitions = (await stack.enter_async_context(scheduler.running())).notice
+            live = app.state.live = await stack.enter_async_context(Live(access, jinja).running())
+            access.system = ours.facts(access, live, scheduler)
             app.state.job_events = await stack.enter_async_context(JobEvents(access.monitor).flowing())
             _spare_the_garbage_collector()
             yield
 
     app = Litestar(
-        route_handlers=[*handlers(), api_router(), events, health],
+        route_handlers=[*handlers(), api_router(), schedules_router(), system_router(), events, health],
         lifespan=[lifespan],
         dependencies={name: Provide(_from_state(name)) for name in ("access", "live", "job_events")},
         exception_handlers=errors.exception_handlers(),

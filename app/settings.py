@@ -182,6 +182,18 @@ def variable(name: str) -> str:
     return f"STEPGLASS_{name.upper()}"
 
 
+def source_of(settings: Settings, name: str, environment: Mapping[str, str]) -> str:
+    """Where the value of a setting comes from, as far as that can be told from the value."""
+    field, value = next(each for each in fields(Settings) if each.name == name), getattr(settings, name)
+    if text := environment.get(variable(name)):
+        try:
+            said = field.metadata["parse"](text)
+        except ValueError:
+            said = None
+        return variable(name) if said == value else "the command line"
+    return "default" if value == field.default else "the command line"
+
+
 def help_for(name: str) -> str:
     """What a setting is for, with its variable and default, as the command line shows it."""
     about = next(each for each in fields(Settings) if each.name == name)

@@ -78,6 +78,13 @@ class WorkStopped:
     worker_ids: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleChanged:
+    """A definition's schedule was set, paused or resumed, or one of its ticks was dealt with."""
+
+    definition: str
+
+
 Change = (
     RunChanged
     | RunDeleted
@@ -85,6 +92,7 @@ Change = (
     | LogGrew
     | DocumentsChanged
     | DefinitionsChanged
+    | ScheduleChanged
     | StepReleased
     | WorkAdded
     | WorkStopped

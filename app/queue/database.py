@@ -22,6 +22,7 @@ Synchronous = Literal["NORMAL", "FULL"]
 
 
 _PATH = "path:"
+_SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
 def _sqlite(path: Path) -> sa.URL:
@@ -77,6 +78,15 @@ class Database:
         except sa.exc.DBAPIError as error:
             return f"{self} cannot be read: {error.orig}"
         return None
+
+    def modes(self) -> tuple[str, str]:
+        """How it keeps its journal, and how far a commit is pushed to the disk, in its own words."""
+        with self.read() as connection:
+            if not self.is_sqlite:
+                return "WAL", str(connection.exec_driver_sql("SHOW synchronous_commit").scalar_one())
+            journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+            synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
+        return str(journal).upper(), _SYNCHRONOUS[synchronous]
 
     def close(self) -> None:
         self.writing.dispose()

@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 
 from app.queue.run_plan import FailureAction, OnError
 from app.queue.status import Status
+from app.queue.ticks import Outcome
 
 
 def _stored_as_value(kind: type[StrEnum], name: str) -> sa.Enum:
@@ -74,6 +75,8 @@ class ManagerJob(SQLModel, table=True):
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    scheduled_for: str | None = None
+    """The tick that it was started for, in the time zone of its schedule: 2026-11-21T03:00:00+01:00."""
 
 
 class RunTag(SQLModel, table=True):
@@ -342,6 +345,33 @@ class PageText(SQLModel, table=True):
     digest: str = Field(primary_key=True)
     definition: str
     at: float
+
+
+class ScheduleRow(SQLModel, table=True):
+    """The schedule of a definition. `next_at`: the first tick that was not dealt with; None without a schedule."""
+
+    __tablename__ = "schedule"
+
+    definition: str = Field(primary_key=True)
+    cron: str
+    time_zone: str
+    next_at: int | None = Field(default=None, nullable=True, sa_type=sa.BigInteger)
+    paused_at: float | None = None
+    paused_by: str = ""
+
+
+class ScheduleTick(SQLModel, table=True):
+    """A tick that was dealt with, once and for all: whoever cannot add its row must not start it."""
+
+    __tablename__ = "schedule_tick"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    definition: str = Field(primary_key=True)
+    at: int = Field(primary_key=True, sa_type=sa.BigInteger)
+    outcome: Outcome = Field(sa_type=_stored_as_value(Outcome, "tick_outcome"))
+    reason: str = ""
+    manager_id: int | None = Field(default=None, nullable=True, sa_type=sa.BigInteger)
+    dealt_with_at: float
 
 
 class Sequence(SQLModel, table=True):

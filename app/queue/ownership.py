@@ -64,6 +64,11 @@ class Ownership:
         # A process forked off this one would inherit the lock and keep it after our death.
         os.register_at_fork(after_in_child=self._drop)
 
+    @property
+    def owner(self) -> Owner:
+        """This process, as others see it."""
+        return self._owner
+
     def announce(self, url: str) -> None:
         """Lets others know where this process can be asked. Raises DirectoryTrouble."""
         self._owner = msgspec.structs.replace(self._owner, url=url)

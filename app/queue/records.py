@@ -129,6 +129,8 @@ class RunRecord:
     started_at: float | None
     finished_at: float | None
     steps: tuple[StepRecord, ...]
+    scheduled_for: str | None = None
+    """The tick that it was started for, in the time zone of its schedule: 2026-11-21T03:00:00+01:00."""
 
     @property
     def counts(self) -> Counts:

@@ -182,6 +182,7 @@ def _run(row: Any, steps: tuple[StepRecord, ...]) -> RunRecord:
         started_at=row.started_at,
         finished_at=row.finished_at,
         steps=steps,
+        scheduled_for=row.scheduled_for,
     )
 
 

@@ -42,6 +42,7 @@ from app.queue.records import (
     WholeDocument,
 )
 from app.queue.run_reading import RunFilter
+from app.queue.schedule_reading import ScheduleRecord, TickRecord, schedules, ticks_of
 from app.queue.tables import manager_job, sequence, step_counter, step_job
 from app.queue.whole_documents import whole_document
 
@@ -207,6 +208,14 @@ class Snapshot:
     def log(self, matching: LogFilter, limit: int, after: str | None = None, before: str | None = None) -> LogPage:
         """Lines in their order, after or before a place; without either the newest."""
         return self.logs.page(matching, limit, after, before)
+
+    def schedules(self) -> dict[str, ScheduleRecord]:
+        """What is known of the schedules, by definition."""
+        return schedules(self._connection)
+
+    def ticks(self, definition: str, limit: int) -> tuple[TickRecord, ...]:
+        """The ticks of a definition that were dealt with, the newest first."""
+        return ticks_of(self._connection, definition, limit)
 
     def _present(self, matching: M) -> M:
         """The filter, without what is being deleted."""

@@ -30,6 +30,8 @@ document = _table(models.DocumentRow)
 document_tag = _table(models.DocumentTag)
 switched_off_definition = _table(models.SwitchedOffDefinition)
 page_text = _table(models.PageText)
+schedule = _table(models.ScheduleRow)
+schedule_tick = _table(models.ScheduleTick)
 sequence = _table(models.Sequence)
 
 

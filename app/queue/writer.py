@@ -92,6 +92,13 @@ class Writer:
         self._thread.start()
         self.trouble: str | None = None
         """Why the last batch could not be committed; None when it could."""
+        self.committed_at: float | None = None
+        """When the last batch was committed."""
+
+    @property
+    def waiting(self) -> int:
+        """How many operations were handed in and have not been begun."""
+        return self._operations.qsize()
 
     def __call__(
         self, verb: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
@@ -140,6 +147,7 @@ class Writer:
             self._refuse(batch, error)
             return None
         self.trouble = None
+        self.committed_at = transaction.now
         return Commit(revision, changes) if changes else None
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -12,8 +12,10 @@ from app.queue.database import Database
 from app.queue.run_plan import RunPlan
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
+from app.queue.ticks import Cron, Missed
 from app.queue.writer import Writer
 from app.web.editor import Editor
+from app.web.system_facts import SystemFacts, nothing_known
 
 T = TypeVar("T")
 
@@ -26,6 +28,15 @@ class TextProblem:
     """Counted from 1; None when it is not about one line."""
     key: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSummary:
+    """When a definition is started by itself. `parameters`: those of its runs, as a form would send them."""
+
+    cron: Cron
+    missed: Missed
+    parameters: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,7 @@ class DefinitionSummary:
     """Whether its text was saved through the page."""
     problems: tuple[TextProblem, ...] = ()
     """The same as `problem`, one by one."""
+    schedule: ScheduleSummary | None = None
 
     @property
     def valid(self) -> bool:
@@ -95,6 +107,10 @@ class Access:
         self.writer = writer
         self.monitor = monitor
         self.catalog = catalog
+        self.notice_definitions: Callable[[], Awaitable[None]] = _notice_nothing
+        """Lets the schedules follow the definitions as they are now."""
+        self.system: Callable[[], SystemFacts] = nothing_known
+        """What there is to say of the server; asked in any thread."""
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stepglass-reader")
 
     async def read(self, reading: Callable[[Snapshot], T]) -> T:
@@ -107,3 +123,7 @@ class Access:
 
     def close(self) -> None:
         self._readers.shutdown(wait=True)
+
+
+async def _notice_nothing() -> None:
+    """Without a scheduler."""

@@ -23,6 +23,7 @@ from app.web.screens import Screen
 
 @get("/definitions", include_in_schema=False)
 async def definitions_page(request: AnyRequest, access: TheAccess, live: TheLive) -> Response[str]:
+    await access.notice_definitions()
     view = DefinitionsView(access.catalog)
     return await _show(view, request, access, live, "definitions", editor=access.catalog.editor)
 
@@ -32,6 +33,7 @@ async def definition_page(
     definition_id: FromPath[str], request: AnyRequest, access: TheAccess, live: TheLive
 ) -> Response[str]:
     await find(access, definition_id)
+    await access.notice_definitions()
     # What is being typed into its form would be lost if the page refreshed itself.
     view = DefinitionView(definition_id, access.catalog)
     return await _show(view, request, access, live, "definition", stands_still=True)

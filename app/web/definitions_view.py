@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from app.queue.changes import Change, DefinitionsChanged, RunChanged, RunDeleted
+from app.queue.changes import Change, DefinitionsChanged, RunChanged, RunDeleted, ScheduleChanged
 from app.queue.snapshot import Snapshot
-from app.web import dom
+from app.web import dom, shown_schedules
 from app.web.access import Catalog
 from app.web.painting import definitions
 from app.web.painting.definitions import DefinitionRow
@@ -16,7 +16,7 @@ LATEST_RUNS = 10
 
 
 def _concerns(change: Change) -> bool:
-    return isinstance(change, DefinitionsChanged | RunChanged | RunDeleted)
+    return isinstance(change, DefinitionsChanged | RunChanged | RunDeleted | ScheduleChanged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class DefinitionsView:
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
         found = self.catalog.definitions()
         states = snapshot.definition_states(each.id for each in found)
-        rows = [DefinitionRow(place, each, states[each.id]) for place, each in enumerate(found)]
+        schedules = shown_schedules.of_all(snapshot, found)
+        rows = [DefinitionRow(place, each, states[each.id], schedules.get(each.id)) for place, each in enumerate(found)]
         painter = easel.painter
         children = {
             "troubles": painter.piece("definition_troubles.html", "troubles", troubles=self.catalog.troubles),
@@ -64,10 +65,12 @@ class DefinitionView:
         if not named:
             return compose(painter, self, snapshot, "Deleted", "definition_gone", {})
         shown = min(named, key=lambda each: not each.valid)
-        row = DefinitionRow(0, shown, snapshot.definition_states([self.id])[self.id])
+        schedule = shown_schedules.of_one(snapshot, shown)
+        row = DefinitionRow(0, shown, snapshot.definition_states([self.id])[self.id], schedule)
         children = {
             "head": painter.piece("definition_head.html", "head", row=row, editor=self.catalog.editor),
             "start": painter.piece("definition_start.html", "start", row=row),
+            "schedule": painter.piece("definition_schedule_place.html", "schedule", row=row),
             "runs": painter.piece(
                 "definition_runs.html", "latest-runs", row=row, runs=snapshot.latest_runs(self.id, LATEST_RUNS)
             ),

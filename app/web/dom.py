@@ -49,6 +49,10 @@ def definition_url(definition_id: str) -> str:
     return f"{DEFINITIONS_URL}/{quote(definition_id, safe='')}"
 
 
+def schedule_url(definition_id: str) -> str:
+    return f"{definition_url(definition_id)}/schedule"
+
+
 def minute(at: float | None) -> str | None:
     """A time as a field of a form has it: 2026-11-21T12:00."""
     if at is None:

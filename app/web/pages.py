@@ -83,6 +83,11 @@ async def step_page(
     return await _show(lambda snapshot: addresses.step_view(snapshot, manager_id, name, query), request, access, live)
 
 
+async def show(view: View, request: AnyRequest, access: Access, live: Live, page: str = "view") -> Response[str]:
+    """The page of a view that is there for certain."""
+    return await _show(lambda _: view, request, access, live, page)
+
+
 async def _show(
     find: Callable[[Snapshot], View],
     request: AnyRequest,

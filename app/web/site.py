@@ -10,7 +10,17 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
 from app.resources import static_dir
-from app.web import actions, definition_editor, definition_pages, downloads, fragments, pages, streams
+from app.web import (
+    actions,
+    definition_editor,
+    definition_pages,
+    downloads,
+    fragments,
+    pages,
+    schedule_actions,
+    streams,
+    system_pages,
+)
 from app.web.stylesheet import stylesheet
 
 _A_DAY = CacheControlHeader(public=True, max_age=86_400)
@@ -57,6 +67,10 @@ def handlers() -> list[ControllerRouterHandler]:
         downloads.step_log,
         actions.start_run,
         actions.cancel_run,
+        schedule_actions.pause,
+        schedule_actions.resume,
+        system_pages.system_page,
+        system_pages.system_stream,
         stylesheet,
         create_static_files_router("/static", [static_dir()], cache_control=_A_DAY, include_in_schema=False),
     ]

@@ -18,17 +18,17 @@ _EVENT_STREAM = "text/event-stream"
 
 @get("/queue/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def queue_stream(request: AnyRequest, live: TheLive) -> LiveResponse:
-    return _follow(addresses.queue_view(request.query_params), request, live)
+    return follow(addresses.queue_view(request.query_params), request, live)
 
 
 @get("/jobs/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def jobs_stream(request: AnyRequest, live: TheLive) -> LiveResponse:
-    return _follow(addresses.jobs_view(request.query_params), request, live)
+    return follow(addresses.jobs_view(request.query_params), request, live)
 
 
 @get("/documents/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def documents_stream(request: AnyRequest, live: TheLive) -> LiveResponse:
-    return _follow(addresses.documents_view(request.query_params), request, live)
+    return follow(addresses.documents_view(request.query_params), request, live)
 
 
 @get("/documents/{document_id:int}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
@@ -36,21 +36,21 @@ async def document_stream(
     document_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive
 ) -> LiveResponse:
     view = await access.read(lambda snapshot: addresses.document_view(snapshot, document_id))
-    return _follow(view, request, live)
+    return follow(view, request, live)
 
 
 @get("/jobs/{job_id:int}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def job_stream(job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive) -> LiveResponse:
     query = request.query_params
     view = await access.read(lambda snapshot: addresses.job_view(snapshot, job_id, query))
-    return _follow(view, request, live)
+    return follow(view, request, live)
 
 
 @get("/jobs/{job_id:int}/log/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def run_log_stream(job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive) -> LiveResponse:
     query = request.query_params
     view = await access.read(lambda snapshot: addresses.run_log_view(snapshot, job_id, query))
-    return _follow(view, request, live)
+    return follow(view, request, live)
 
 
 @get("/jobs/{manager_id:int}/steps/{name:str}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
@@ -63,22 +63,23 @@ async def step_stream(
 ) -> LiveResponse:
     query = request.query_params
     view = await access.read(lambda snapshot: addresses.step_view(snapshot, manager_id, name, query))
-    return _follow(view, request, live)
+    return follow(view, request, live)
 
 
 @get("/definitions/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def definitions_stream(request: AnyRequest, access: TheAccess, live: TheLive) -> LiveResponse:
-    return _follow(DefinitionsView(access.catalog), request, live)
+    return follow(DefinitionsView(access.catalog), request, live)
 
 
 @get("/definitions/{definition_id:str}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def definition_stream(
     definition_id: FromPath[str], request: AnyRequest, access: TheAccess, live: TheLive
 ) -> LiveResponse:
-    return _follow(DefinitionView(definition_id, access.catalog), request, live)
+    return follow(DefinitionView(definition_id, access.catalog), request, live)
 
 
-def _follow(view: View, request: AnyRequest, live: Live) -> LiveResponse:
+def follow(view: View, request: AnyRequest, live: Live) -> LiveResponse:
+    """The stream of a view, from what the page that asks has seen."""
     # After a reconnect the query still says what the page was opened with; the header says what it has seen since.
     last_id = request.headers.get("last-event-id")
     since, browser = addresses.since(request.query_params), browser_of(request.cookies)

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.work.definition_files import KeyPath
+from app.work.definition_schedule import schedule_faults
 from app.work.definition_tables import DefinitionTable, ParameterTable, StepTable, faults, names_in
 from app.work.parameters import Parameter, fill, placeholders
 from app.work.problems import did_you_mean, printable
@@ -33,6 +34,7 @@ def definition_faults(table: dict[str, Any], step_types: StepTypes) -> list[Faul
         *_shape_faults(table),
         *_default_faults(parameters),
         *_depends_faults(steps),
+        *schedule_faults(table.get("schedule"), parameters),
         *(fault for name, step in steps.items() for fault in _step_faults(name, step, parameters, step_types)),
     ]
     faulty = {key for key, _ in found}

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from app.queue.run_plan import UNLIMITED, FailureAction, OnError
+from app.queue.ticks import Missed
 from app.work.definition_files import KeyPath
 from app.work.parameters import ParameterType
 from app.work.problems import did_you_mean
@@ -75,6 +76,13 @@ class StepTable(Table):
         return self.model_extra or {}
 
 
+class ScheduleTable(Table):
+    cron: str
+    time_zone: str = "UTC"
+    missed: Missed = Field(Missed.ONCE, strict=False)
+    parameters: dict[ParameterName, Any] = {}
+
+
 class DefinitionTable(Table):
     id: Name
     name: str = ""
@@ -85,6 +93,7 @@ class DefinitionTable(Table):
     concurrency: int = Field(1, ge=1)
     parameters: dict[ParameterName, ParameterTable] = {}
     error_tolerance: ToleranceTable = Field(default_factory=lambda: ToleranceTable.model_validate({}))
+    schedule: ScheduleTable | None = None
     step: dict[Name, StepTable] = Field(min_length=1)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from app.queue.run_plan import RunPlan, StepPlan, Tolerance
+from app.queue.ticks import Cron
 from app.work.definition_checks import Fault, definition_faults, dependencies, settings_faults
 from app.work.definition_files import DefinitionFile, dotted, read_text
+from app.work.definition_schedule import Schedule
 from app.work.definition_tables import DefinitionTable
 from app.work.obstacles import certain_obstacles, obstacles
 from app.work.parameters import Parameter, fill, placeholders, settle
@@ -47,6 +49,7 @@ class Definition:
     path: Path
     text: str = field(repr=False)
     step_types: StepTypes = field(repr=False, compare=False)
+    schedule: Schedule | None = None
 
     def resolve(self, parameters: Mapping[str, Any]) -> RunPlan:
         """The plan of a run with these parameters, its settings checked by their step types.
@@ -216,7 +219,14 @@ def _definition(file: DefinitionFile, step_types: StepTypes, rule: Rule) -> Defi
         path=file.path,
         text=file.text,
         step_types=step_types,
+        schedule=_schedule(table),
     )
+
+
+def _schedule(table: DefinitionTable) -> Schedule | None:
+    if (written := table.schedule) is None:
+        return None
+    return Schedule(Cron(written.cron, written.time_zone), written.missed, written.parameters)
 
 
 def _parameters(table: DefinitionTable) -> Iterator[Parameter]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from app.queue.store.claim import ClaimedItem, release
+from app.queue.store.claim import ClaimedItem, ClaimedStep, release
 from app.queue.store.finish import Ending
 from app.queue.writer import Writer
 from app.work.failures import failed, storable_result
@@ -50,6 +50,10 @@ class LoopWork:
     @property
     def running(self) -> int:
         return len(self._running)
+
+    def items(self) -> list[tuple[ClaimedStep, ClaimedItem]]:
+        """Which they are."""
+        return [(each.lane.step, each.item) for each in tuple(self._running.values())]
 
     def start(self, lane: Lane, item: ClaimedItem) -> None:
         running = _Running(lane, item)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.queue.documents import Document
-from app.queue.store.claim import ClaimedItem, release
+from app.queue.store.claim import ClaimedItem, ClaimedStep, release
 from app.queue.store.finish import Ending
 from app.queue.store.plan import NewItem
 from app.queue.writer import Writer
@@ -59,6 +59,14 @@ class ProcessWork:
     def running(self) -> int:
         """How many items are on their way."""
         return sum(len(chunk.left) for chunk in self._chunks.values())
+
+    def items(self) -> list[tuple[ClaimedStep, ClaimedItem, int | None, bool]]:
+        """Which they are, each with the process that it is handed to, and whether it waits there."""
+        return [
+            (chunk.lane.step, item, chunk.process.pid if chunk.process else None, place > 0 or chunk.process is None)
+            for chunk in tuple(self._chunks.values())
+            for place, item in enumerate(tuple(chunk.left))
+        ]
 
     def most_in_chunk(self, slots: int) -> int:
         """The largest chunk that leaves enough slots for all processes, and for one chunk each in waiting."""

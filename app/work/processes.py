@@ -107,6 +107,12 @@ class ProcessPool:
         self.size = size
         self._free = asyncio.Semaphore(size)
         self._idle: list[WorkerProcess] = []
+        self._lent: list[WorkerProcess] = []
+
+    @property
+    def pids(self) -> list[tuple[int, bool]]:
+        """The processes there are, and whether each is busy."""
+        return [*((each.pid, True) for each in tuple(self._lent)), *((each.pid, False) for each in tuple(self._idle))]
 
     @asynccontextmanager
     async def process(self) -> AsyncIterator[WorkerProcess]:
@@ -114,11 +120,14 @@ class ProcessPool:
         Raises NoProcess."""
         async with self._free:
             worker = self._idle.pop() if self._idle else await WorkerProcess.start()
+            self._lent.append(worker)
             try:
                 yield worker
             except BaseException:
                 await asyncio.shield(worker.end())
                 raise
+            finally:
+                self._lent.remove(worker)
             self._idle.append(worker)
 
     async def close(self) -> None:

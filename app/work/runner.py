@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -19,7 +20,7 @@ from app.queue.database import Database
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
 from app.queue.store.cancel import time_out
-from app.queue.store.claim import ClaimedStep, claim, release, rescue, steps_of, workable_steps
+from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, rescue, steps_of, workable_steps
 from app.queue.store.delete import deletions_begun
 from app.queue.store.plan import ClaimedPlan, claim_plans
 from app.queue.writer import Commit, WriteFailed, Writer
@@ -37,6 +38,16 @@ log = structlog.get_logger(__name__)
 
 TROUBLE_PAUSE = 0.5
 """Seconds until claiming is tried again when the database could not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occupied:
+    """A slot that is taken. `pid`: of the worker process, None on the event loop. `waits`: another one is before it."""
+
+    step: ClaimedStep
+    item: ClaimedItem
+    pid: int | None
+    waits: bool
 
 
 class Runner:
@@ -74,6 +85,19 @@ class Runner:
         self._due: asyncio.TimerHandle | None = None
         self._stopping = False
         self._main: asyncio.Task[None] | None = None
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    @property
+    def processes(self) -> ProcessPool:
+        return self._processes
+
+    def running(self) -> list[Occupied]:
+        """What has a slot."""
+        on_loop = [Occupied(step, item, None, False) for step, item in self._loop_work.items()]
+        return on_loop + [Occupied(*each) for each in self._process_work.items()]
 
     async def start(self) -> None:
         """Takes back what was running when the last owner died, and ends what it was deleting; then begins to work."""

@@ -63,6 +63,10 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/documents",
         "/api/documents/{document_id}",
         "/api/definitions/{definition_id}/switch",
+        "/api/definitions/{definition_id}/schedule/pause",
+        "/api/definitions/{definition_id}/schedule/resume",
+        "/api/schedules",
+        "/api/system",
         "/api/events",
         "/healthz",
     }

@@ -63,6 +63,11 @@ class Live:
         """How many views are kept."""
         return len(self._channels)
 
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return sum(len(channel.subscribers) for channel in tuple(self._channels.values()))
+
     def subscribe(self, view: View, last_id: str | None, since: int | None, browser: str | None = None) -> Subscriber:
         """Opens a stream of the view for a page painted at revision `since`, or for one that comes back with the id of
         the last message it got."""

@@ -9,6 +9,7 @@ from app.queue.definition_reading import DefinitionState
 from app.web import dom
 from app.web.access import DefinitionSummary, TextProblem
 from app.web.pieces import Painter, Piece
+from app.web.shown_schedules import ShownSchedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class DefinitionRow:
     place: int
     definition: DefinitionSummary
     state: DefinitionState
+    schedule: ShownSchedule | None = None
 
     @property
     def url(self) -> str:

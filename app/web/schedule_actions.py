@@ -1,0 +1,28 @@
+"""Pausing and resuming schedules from the page: forms, that answer with the page of the definition."""
+
+from __future__ import annotations
+
+import time
+
+from litestar import post
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from app.queue.store.schedules import pause_schedule, resume_schedule
+from app.web import dom
+from app.web.dependencies import TheAccess
+
+
+@post("/definitions/{definition_id:str}/schedule/pause", include_in_schema=False)
+async def pause(definition_id: FromPath[str], access: TheAccess) -> Redirect:
+    """Lets ticks pass without a run; of a schedule that is paused nothing changes."""
+    await access.notice_definitions()
+    await access.writer(pause_schedule, definition_id, "a person")
+    return Redirect(dom.definition_url(definition_id), status_code=303)
+
+
+@post("/definitions/{definition_id:str}/schedule/resume", include_in_schema=False)
+async def resume(definition_id: FromPath[str], access: TheAccess) -> Redirect:
+    """Goes on with the next tick."""
+    await access.writer(resume_schedule, definition_id, time.time())
+    return Redirect(dom.definition_url(definition_id), status_code=303)
