@@ -418,6 +418,9 @@ async def test_a_wait_that_is_too_long_is_not_begun(stage: MakeStage, site: Site
     (result,), _ = await looked_at(stage, site, max_wait=100)
     assert "asks to wait 86,400 s, more than the 100 s allowed" in str(result)
     assert clock.waits == [] and len(site.asked) == 1
+    site.routes["/v1/chat/completions"] = said(SENTIMENT)
+    (result,), _ = await looked_at(stage, site, max_wait=100)
+    assert result["sentiment"] == "neutral" and clock.waits == [], "nor do others wait for it"
 
 
 async def test_the_headers_of_the_limits_are_obeyed(stage: MakeStage, site: Site, clock: Clock) -> None:
