@@ -28,6 +28,8 @@ class Lane:
         self.on_loop = self.type is None or inspect.iscoroutinefunction(self.type.run)
         self.has_work = True
         self.due_at: float | None = None
+        self.served = 0
+        """When it got a place last, by the count of `Lanes`: who has waited longest comes first."""
         self.filled = 0
         """Counts the times that work was added: tells a claim that found nothing whether that is still so."""
         self._pace: float | None = None
@@ -68,6 +70,7 @@ class Lanes:
         self._step_types = step_types
         self._lanes: dict[int, Lane] = {}
         self._unknown: set[int] = set()
+        self._served = 0
 
     def get(self, step_id: int) -> Lane | None:
         return self._lanes.get(step_id)
@@ -118,15 +121,23 @@ class Lanes:
         """How many items to claim of which step: never more than `free_slots` in all, and for processes no more than
         `free_chunks` chunks of at most `most_in_chunk`."""
         now = time.time()
-        ready = [lane for lane in self._lanes.values() if lane.can_be_claimed(now)]
+        ready = sorted(
+            (lane for lane in self._lanes.values() if lane.can_be_claimed(now)), key=lambda lane: lane.served
+        )
         wanted: dict[int, int] = {}
         for lane, chunks in _shares([lane for lane in ready if not lane.on_loop], free_chunks):
             if most := min(free_slots, chunks * min(lane.chunk, most_in_chunk)):
                 wanted[lane.step.step_id] = most
+                self._serve(lane)
                 free_slots -= most
         for lane, share in _shares([lane for lane in ready if lane.on_loop], free_slots):
             wanted[lane.step.step_id] = share
+            self._serve(lane)
         return wanted
+
+    def _serve(self, lane: Lane) -> None:
+        self._served += 1
+        lane.served = self._served
 
     def next_due(self) -> float | None:
         return min((lane.due_at for lane in self._lanes.values() if lane.due_at is not None), default=None)
@@ -141,7 +152,8 @@ def _variant(step_type: type[StepType[Any]], settings: Mapping[str, Any]) -> typ
 
 
 def _shares(lanes: list[Lane], free: int) -> list[tuple[Lane, int]]:
-    """Shares `free` places out as evenly as it goes; the first lanes, the oldest steps, get what is left over."""
+    """Shares `free` places out as evenly as it goes; the first lanes, those that have waited longest, get what is left
+    over. Places that get free one by one would else go to the oldest step alone, for as long as it has work."""
     if not lanes or free <= 0:
         return []
     each, left = divmod(free, len(lanes))

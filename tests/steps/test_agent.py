@@ -86,3 +86,11 @@ def test_other_languages(language: str) -> None:
 def test_wrong_settings_are_refused_at_load(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         AgentSettings.model_validate({"agent_type": "keyword_extractor", **wrong})
+
+
+def test_keywords_stay_offline_unless_the_step_itself_names_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPGLASS_MODEL_ENDPOINT", "https://a.example/v1")
+    monkeypatch.setenv("STEPGLASS_MODEL", "m")
+    offline = AgentSettings(agent_type="keyword_extractor")
+    assert Agent.variant(offline) is Agent and Agent.obstacle(offline) is None
+    assert Agent.variant(AgentSettings(agent_type="keyword_extractor", model="other")) is not Agent

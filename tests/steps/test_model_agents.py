@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
+import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.steps.agent import Agent
+from app.steps.agents._tasks import SentimentAnswer
 from app.steps.agents.settings import AgentSettings
-from app.steps.models import pace
+from app.steps.models import chat, pace
+from app.steps.models.answers import Misfit, read
+from app.steps.models.settings import Endpoint
+from app.steps.outside.client import Answer
 from app.steps.outside.trouble import PassingError
 from app.work.step_type import PermanentError, StoredDocument
 
@@ -388,6 +396,40 @@ async def test_what_trying_again_cannot_mend_ends_the_item_with_its_reason(
     assert len(site.asked) == 1 and not context.saves and "sk-secret" not in str(result)
 
 
+KEYS = st.sampled_from(
+    [
+        "choices",
+        "message",
+        "content",
+        "finish_reason",
+        "refusal",
+        "usage",
+        "prompt_tokens",
+        "error",
+        "code",
+        "text",
+        "type",
+    ]
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("stop") | st.just(429),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(ANYTHING, st.sampled_from([200, 400, 401, 429, 500]), st.text("0123456789ms. -", max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_whatever_an_endpoint_answers_is_a_reply_or_a_reason(body: Any, status: int, wait: str) -> None:
+    named = {"retry-after": wait, "retry-after-ms": wait, "x-ratelimit-remaining-tokens": "0"}
+    headers = httpx.Headers({**named, "x-ratelimit-reset-tokens": wait})
+    answer = Answer("http://a.example/", status, headers, json.dumps(body).encode())
+    with suppress(PermanentError, PassingError):
+        got = chat.reply(Endpoint("http://a.example/", "m", "sk", "KEY", ()), answer)
+        with suppress(Misfit):
+            read(got.text, SentimentAnswer)
+
+
 async def test_an_endpoint_that_wants_a_key_says_which_setting_names_one(stage: MakeStage, site: Site) -> None:
     site.routes["/v1/chat/completions"] = refused(401, "no key")
     (result,), _ = await looked_at(stage, site)
@@ -405,6 +447,20 @@ async def test_a_storm_of_429_is_waited_out_by_all(stage: MakeStage, site: Site,
     assert isinstance(result, PassingError) and len(site.asked) == 3 + 4
 
 
+async def test_patience_may_be_asked_for_in_other_ways(stage: MakeStage, site: Site, clock: Clock) -> None:
+    by_limit = {"x_ratelimit_remaining_tokens": "0", "x_ratelimit_reset_tokens": "12s"}
+    in_the_body = Reply('{"error": {"message": "upstream is busy", "code": 502}}')
+    site.routes["/v1/chat/completions"] = [
+        refused(429, retry_after_ms="1500", retry_after="2"),
+        refused(429, **by_limit),
+        in_the_body,
+        said(SENTIMENT),
+    ]
+    (result,), context = await looked_at(stage, site)
+    assert result["sentiment"] == "neutral" and clock.waits[:2] == [1.5, 12.0] and len(clock.waits) == 3
+    assert "upstream is busy" in context.messages("warn")[2]
+
+
 async def test_what_one_was_told_holds_for_the_others(stage: MakeStage, site: Site, clock: Clock) -> None:
     site.routes["/v1/chat/completions"] = [refused(429, retry_after="30"), said(SENTIMENT)]
     (result,), _ = await looked_at(stage, site, retries=0)
@@ -418,6 +474,9 @@ async def test_a_wait_that_is_too_long_is_not_begun(stage: MakeStage, site: Site
     (result,), _ = await looked_at(stage, site, max_wait=100)
     assert "asks to wait 86,400 s, more than the 100 s allowed" in str(result)
     assert clock.waits == [] and len(site.asked) == 1
+    site.routes["/v1/chat/completions"] = said(SENTIMENT)
+    (result,), _ = await looked_at(stage, site, max_wait=100)
+    assert result["sentiment"] == "neutral" and clock.waits == [], "nor do others wait for it"
 
 
 async def test_the_headers_of_the_limits_are_obeyed(stage: MakeStage, site: Site, clock: Clock) -> None:

@@ -66,6 +66,13 @@ async def test_documents_count_once_for_the_step_that_created_them(works: Works,
 
 
 @BOTH
+async def test_what_its_work_items_have_used_adds_up_on_the_step(works: Works, where: str) -> None:
+    run = await works.run_to_end(step(where, "use 1", "use 2", "odd", "log"))
+    assert run.steps[0].totals == (("tokens", 10), ("cost", 0.5))
+    assert run.counts.failed == 1, "nan is not an amount"
+
+
+@BOTH
 async def test_a_work_item_is_known_to_have_saved_its_documents(works: Works, where: str) -> None:
     run = await works.run_to_end(step(where, "document 1", "document 2"))
     items = works.read(lambda snapshot: snapshot.jobs(JobFilter(Kind.WORKER, None, run.id), 10)).jobs

@@ -53,6 +53,10 @@ def _misbehave(context: Context[Does], item: WorkItem) -> Any:
         context.log("loud", "fatal")  # type: ignore[arg-type]
     if what == "document":
         context.save_document(Document(f"trial:{item.name}", item.name, "body", "trial", ("a", "b")))
+    if what == "use":
+        context.add_to_totals({"tokens": 5, "cost": 0.25})
+    if what == "odd":
+        context.add_to_totals({"tokens": float("nan")})
     if what == "spawn":
         context.spawn(WorkItem(f"log child of {item.name}"))
         context.spawn(WorkItem(f"log child of {item.name}"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.steps.models.pace import used_up
+from app.steps.models.pace import duration, used_up
 from app.steps.models.settings import Endpoint, ModelSettings
 from app.steps.models.usage import Usage
 from app.steps.outside.client import Answer, Request, shown
@@ -59,7 +59,8 @@ def reply(endpoint: Endpoint, answer: Answer) -> Reply:
     body = table(answer.json())
     usage = _usage(table(body.get("usage")))
     if "error" in body and not body.get("choices"):  # some endpoints tell their troubles with a 200
-        raise PermanentError(f"{shown(endpoint.url)} answered with an error: {_detail(endpoint, answer)}")
+        told = f"{shown(endpoint.url)} answered with an error: {_detail(endpoint, answer)}"
+        raise PassingError(told) if _code(body["error"]) in _PASSING else PermanentError(told)
     choices = body.get("choices")
     choice = table(choices[0]) if isinstance(choices, list) and choices else {}
     message = choice.get("message")
@@ -108,11 +109,18 @@ def _trouble(endpoint: Endpoint, answer: Answer) -> Exception:
     if any(code in _codes(answer) for code in _NO_MONEY):
         return PermanentError(f"{told}; the account of its key has nothing left to spend")
     if answer.status in _PASSING:
-        asked = retry_after(answer.headers.get("retry-after"))
-        return PassingError(told, used_up(answer.headers) if asked is None else asked)
+        return PassingError(told, _asked_to_wait(answer))
     if answer.status in (400, 422) and "response_format" in detail:
         told += '; set answer_format = "json_object" or "text" for an endpoint that does not know JSON schemas'
     return PermanentError(told)
+
+
+def _asked_to_wait(answer: Answer) -> float | None:
+    """Seconds; by the finest of the headers that say so."""
+    asked = duration(f"{answer.headers.get('retry-after-ms', '')}ms")
+    if asked is None:
+        asked = retry_after(answer.headers.get("retry-after"))
+    return used_up(answer.headers) if asked is None else asked
 
 
 def _about_key(endpoint: Endpoint) -> str:
@@ -132,6 +140,11 @@ def _detail(endpoint: Endpoint, answer: Answer) -> str:
     error = body.get("error")
     said = words(table(error).get("message")) or words(error) or words(body.get("message")) or words(body.get("detail"))
     return printable((said.replace(endpoint.key, "***") if endpoint.key else said)[:400])
+
+
+def _code(error: Any) -> int | None:
+    code = table(error).get("code")
+    return code if isinstance(code, int) else None
 
 
 def _codes(answer: Answer) -> tuple[str, str]:
