@@ -14,7 +14,7 @@ from app.steps.import_files import ImportFiles
 from app.steps.imports import _parsing
 from app.work.step_type import StoredDocument
 
-from .conftest import MakeStage, RecordingContext, Stage
+from .conftest import MakeStage
 from .whole_runs import Runs
 
 Documents = dict[str, StoredDocument]

@@ -1,4 +1,5 @@
 """The components of a code base."""
+# ruff: noqa: E501  a source is one line here
 
 from __future__ import annotations
 
@@ -153,17 +154,17 @@ async def test_each_component_is_a_document_and_each_file_counts_once(tmp_path: 
     assert set(await _components(folder, stage, documents)) == {".", "lib"}
 
 
-async def test_the_components_of_stepglass_have_the_files_that_git_knows(stage: MakeStage) -> None:
-    components = await _components(ROOT, stage, {})
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+def _known_to_git() -> list[str]:
+    arguments = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("this is no checkout")
-    files = [path for path in listed.stdout.split("\0") if path and (ROOT / path).is_file()]
+    return [path for path in listed.stdout.split("\0") if path and (ROOT / path).is_file()]
+
+
+async def test_the_components_of_stepglass_have_the_files_that_git_knows(stage: MakeStage) -> None:
+    components = await _components(ROOT, stage, {})
+    files = _known_to_git()
     counted = {path: each.metadata["identify_components"]["files"] for path, each in components.items()}
     assert {path: each.metadata["identify_components"]["kind"] for path, each in components.items()} == {
         ".": "application",
