@@ -115,6 +115,10 @@ def test_packages_of_other_languages() -> None:
     }
 
 
+def test_a_package_named_doc_is_no_documentation() -> None:
+    assert found("doc/man.go", "doc/man_test.go", "doc/README.md", go_dot_mod="module a")["doc"] == ("package", "doc")
+
+
 def test_manifests_that_tests_read_are_no_components() -> None:
     assert found(x__package_dot_json='{"name": "x"}', categories={"x/package.json": "test"}) == {}
 

@@ -116,7 +116,9 @@ def test_rust_modules_crates_and_paths() -> None:
         "core/src/prices/tax.rs": "",
         "core/src/odd/name.rs": "mod beside;",
         "core/src/odd/beside.rs": "",
-        "cli/Cargo.toml": '[package]\nname = "shop"',
+        "cli/Cargo.toml": '[package]\nname = "shop"\n[[bin]]\nname = "tool"\npath = "tool/main.rs"',
+        "cli/tool/main.rs": "mod flags;",
+        "cli/tool/flags.rs": "use crate::other::x; use shop_core::cart;",
         "cli/src/main.rs": "use shop_core::cart::Cart; extern crate clap; mod run;",
         "cli/src/run.rs": "use crate::run; use ::shop_core::Everything;",
         "cli/tests/it.rs": "mod common; use shop_core::prices;",
@@ -136,6 +138,9 @@ def test_rust_modules_crates_and_paths() -> None:
         "cli/src/main.rs -> core/src/cart.rs",
         "cli/src/main.rs -> cli/src/run.rs",
         "cli/src/run.rs -> core/src/lib.rs",
+        "cli/tool/main.rs -> cli/tool/flags.rs",
+        "cli/tool/flags.rs -> cli/tool/main.rs",
+        "cli/tool/flags.rs -> core/src/cart.rs",
         "cli/tests/it.rs -> cli/tests/common/mod.rs",
         "cli/tests/it.rs -> core/src/prices/mod.rs",
     }
@@ -233,10 +238,15 @@ def test_folders_are_nodes_and_pairs_of_files_their_imports() -> None:
 
 
 def test_a_code_base_of_many_folders_has_no_more_nodes_than_can_be_seen() -> None:
-    files = {f"src/{one}/{two}/x.py": "" for one in range(20) for two in range(10)}
-    assert set(graph_of(code_base(files), []).nodes) == {f"src/{one}" for one in range(20)}
-    kept = graph_of(code_base(files), ["src/3/4"]).nodes
-    assert kept["src/3/4"] == 1 and kept["src/3"] == 9
+    files = {f"src/{one:02}/{two}/x.py": "" for one in range(20) for two in range(10)}
+    files |= {f"src/19/{two}/y.py": "" for two in range(10)}
+    nodes = graph_of(code_base(files), []).nodes
+    assert sum(nodes.values()) == len(files) and 40 < len(nodes) <= 60
+    assert nodes["src/00"] == 10 and nodes["src/19/0"] == 2, "folders with less in them are folded first"
+    kept = graph_of(code_base(files), ["src/00/4"]).nodes
+    assert kept["src/00/4"] == 1 and kept["src/00"] == 9
+    many = {f"a/b/c/d/{number}/x.py": "" for number in range(500)}
+    assert graph_of(code_base(many), [f"a/b/c/d/{number}" for number in range(500)]).nodes == {"a/b/c/d": 500}
 
 
 def test_cycles_of_a_long_chain_are_found_without_recursion() -> None:
