@@ -99,12 +99,20 @@ def test_hostile_names_are_shown_as_text(name: str) -> None:
         [],
         {},
         {"nodes": 3, "edges": "x", "cycles": 1},
-        {"nodes": [{"id": "a", "files": 1}], "edges": []},
+        {"nodes": [{"id": "a", "files": 1}, {"id": "b", "files": 1}], "edges": []},
         {"nodes": [{"id": 1, "files": 1}, {"id": "a"}, 3, None], "edges": [{"from": "a", "to": "b", "imports": 1}]},
     ],
 )
 def test_there_is_no_picture_of_what_is_no_graph(facts: Any) -> None:
     assert graph_svg({"dependency_graph": facts}) is None and graph_svg({}) is None
+
+
+def test_folders_that_have_nothing_to_do_with_others_are_only_counted() -> None:
+    facts = graph(("a", "b"))
+    facts["nodes"] += [{"id": "c", "files": 1}, {"id": "d", "files": 1}]
+    figure = drawn(facts)
+    assert texts(figure, "text") == ["a", "b"]
+    assert "2 folders have nothing to do with others." in texts(figure, "figcaption")[0]
 
 
 def test_arrows_to_unknown_folders_and_cycles_of_another_form_are_left_out() -> None:
