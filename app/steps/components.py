@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from app.steps.imports.found import parsed_as
+
 PYTHON = ("pyproject.toml", "setup.py", "setup.cfg")
 GRADLE = ("build.gradle", "build.gradle.kts")
 MANIFESTS = frozenset((*PYTHON, *GRADLE, "package.json", "Cargo.toml", "go.mod", "pom.xml", "CMakeLists.txt"))
@@ -46,7 +48,8 @@ def components_of(files: Mapping[str, str], texts: Mapping[str, str], folder_nam
     homes = {"", *found}
     for kind, names in (("tests", _TESTS), ("docs", _DOCS)):
         for path in _directories(files):
-            if path.rpartition("/")[0] in homes and path.rpartition("/")[2].lower() in names:
+            named = path.rpartition("/")[0] in homes and path.rpartition("/")[2].lower() in names
+            if named and not (kind == "docs" and _is_mostly_code(path, files)):
                 found.setdefault(path, Component(path, kind, path.rpartition("/")[2]))
     apart = {path for path, component in found.items() if component.kind in ("tests", "docs")}
     wanted = [path for path, category in files.items() if category not in ("vendored",) and not _inside(path, apart)]
@@ -72,6 +75,12 @@ def _directories(files: Iterable[str]) -> list[str]:
             known.add(outer)
             outer = outer.rpartition("/")[0]
     return sorted(known)
+
+
+def _is_mostly_code(directory: str, files: Iterable[str]) -> bool:
+    """A package may be named doc, too."""
+    inside = [path for path in files if path.startswith(f"{directory}/")]
+    return 2 * sum(parsed_as(path) is not None for path in inside) > len(inside)
 
 
 def _inside(path: str, directories: Collection[str]) -> bool:

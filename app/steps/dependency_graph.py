@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -27,6 +27,10 @@ _ROWS = 100
 _WHOLE = "the graph"
 
 
+Parse = Callable[[str, str], FileImports]
+"""Finds the imports in a file, of its path and text."""
+
+
 class DependencyGraphSettings(Settings):
     folder: str
     """A folder whose files import_files has imported."""
@@ -38,7 +42,8 @@ class DependencyGraph(StepType[DependencyGraphSettings]):
     together.
 
     That one waits for no other: what is not known when it gets there, such as the files of a batch that failed, it
-    parses itself. So the graph is whole whatever happened to the others, and in whatever order they ended.
+    parses itself, in a process apart. So the graph is whole whatever happened to the others, and in whatever order they
+    ended, and a file on which a parser breaks down is the only one that is missing.
     """
 
     name = "dependency_graph"
@@ -63,11 +68,13 @@ class DependencyGraph(StepType[DependencyGraphSettings]):
         folder = item.input["folder"]
         if item.input["files"] is None:
             return _put_together(context, folder)
+        from app.steps.imports._parsing import imports_of
+
         outcomes: Counter[str] = Counter()
         for path in item.input["files"]:
             if context.cancelled:
                 break
-            found = _found(context, f"file:{folder}/{path}", path)
+            found = _found(context, f"file:{folder}/{path}", path, imports_of)
             outcomes["gone" if found is None else "failed" if found.problem else "parsed"] += 1
         context.log(", ".join(f"{number} {outcome}" for outcome, number in outcomes.most_common()))
         return dict(outcomes)
@@ -81,16 +88,14 @@ def _known(document: StoredDocument) -> FileImports | None:
     return FileImports.kept(document.metadata.get(DependencyGraph.name), document.content_hash)
 
 
-def _found(context: Context[Any], address: str, path: str) -> FileImports | None:
+def _found(context: Context[Any], address: str, path: str, parse: Parse) -> FileImports | None:
     """What a file imports, found by parsing it now unless somebody else has; None if it is gone."""
     document = context.document(address)
     if document is None:
         return None
     if known := _known(document):
         return known
-    from app.steps.imports._parsing import imports_of
-
-    found = imports_of(path, document.body)
+    found = parse(path, document.body)
     if found.problem:
         context.log(f"{printable(path)}: left out, {found.problem}", "warn")
     context.save_document(with_facts(document, DependencyGraph.name, found.facts(document.content_hash), []))
@@ -112,9 +117,7 @@ def _put_together(context: Context[DependencyGraphSettings], folder: str) -> dic
             imports[file.path] = known
         else:
             unknown.append(file.path)
-    for path in unknown:
-        if found := _found(context, f"file:{folder}/{path}", path):
-            imports[path] = found
+    imports |= _parsed_apart(context, folder, unknown)
     parsed = {path: found for path, found in sorted(imports.items()) if not found.problem}
     components = _components(context, folder)
     graph = graph_of(CodeBase(frozenset(files), parsed, manifests, folder.rpartition("/")[2]), components)
@@ -129,6 +132,14 @@ def _put_together(context: Context[DependencyGraphSettings], folder: str) -> dic
     }
     context.log(", ".join(f"{number:,} {name}" for name, number in numbers.items()))
     return numbers
+
+
+def _parsed_apart(context: Context[Any], folder: str, paths: list[str]) -> dict[str, FileImports]:
+    from app.steps.imports._apart import Apart
+
+    with Apart() as apart:
+        found = {path: _found(context, f"file:{folder}/{path}", path, apart.imports_of) for path in paths}
+    return {path: each for path, each in found.items() if each}
 
 
 def _components(context: Context[Any], folder: str) -> list[str]:

@@ -181,9 +181,6 @@ type = "folder"
 [step.import_files]
 type = "import_files"
 folder = "{folder}"
-[step.identify_components]
-type = "identify_components"
-folder = "{folder}"
 [step.dependency_graph]
 type = "dependency_graph"
 folder = "{folder}"
@@ -197,4 +194,4 @@ folder = "{folder}"
         {"from": "b", "to": ".", "imports": 1},
     ]
     assert sum(name.endswith(" files)") for name in ended.results) >= 3
-    assert ended.run.steps[2].document_count == 1
+    assert ended.run.steps[1].document_count == 1

@@ -1,4 +1,5 @@
 """The components of a code base."""
+# ruff: noqa: E501  a source is one line here
 
 from __future__ import annotations
 
@@ -114,6 +115,10 @@ def test_packages_of_other_languages() -> None:
     }
 
 
+def test_a_package_named_doc_is_no_documentation() -> None:
+    assert found("doc/man.go", "doc/man_test.go", "doc/README.md", go_dot_mod="module a")["doc"] == ("package", "doc")
+
+
 def test_manifests_that_tests_read_are_no_components() -> None:
     assert found(x__package_dot_json='{"name": "x"}', categories={"x/package.json": "test"}) == {}
 
@@ -153,17 +158,17 @@ async def test_each_component_is_a_document_and_each_file_counts_once(tmp_path: 
     assert set(await _components(folder, stage, documents)) == {".", "lib"}
 
 
-async def test_the_components_of_stepglass_have_the_files_that_git_knows(stage: MakeStage) -> None:
-    components = await _components(ROOT, stage, {})
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+def _known_to_git() -> list[str]:
+    arguments = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("this is no checkout")
-    files = [path for path in listed.stdout.split("\0") if path and (ROOT / path).is_file()]
+    return [path for path in listed.stdout.split("\0") if path and (ROOT / path).is_file()]
+
+
+async def test_the_components_of_stepglass_have_the_files_that_git_knows(stage: MakeStage) -> None:
+    components = await _components(ROOT, stage, {})
+    files = _known_to_git()
     counted = {path: each.metadata["identify_components"]["files"] for path, each in components.items()}
     assert {path: each.metadata["identify_components"]["kind"] for path, each in components.items()} == {
         ".": "application",

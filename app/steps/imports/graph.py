@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.steps.imports.c import C
-from app.steps.imports.code_base import CodeBase, Meant
+from app.steps.imports.code_base import CodeBase, Meant, around
 from app.steps.imports.found import FileImports, Import
 from app.steps.imports.go import Go
 from app.steps.imports.java import Java
@@ -121,16 +121,27 @@ def _nodes(paths: Iterable[str], components: set[str]) -> dict[str, str]:
     """The node of each file: its folder, or one around it if there would be too many."""
     folder_of = {path: path.rpartition("/")[0] for path in paths}
     for kept in (components, set[str]()):
-        while len(set(folder_of.values())) > MOST_NODES:
-            foldable = {folder for folder in folder_of.values() if "/" in folder and folder not in kept}
-            deepest = max((folder.count("/") for folder in foldable), default=0)
-            if not deepest:
-                break
-            folded = {folder for folder in foldable if folder.count("/") == deepest}
-            folder_of = {
-                path: folder.rpartition("/")[0] if folder in folded else folder for path, folder in folder_of.items()
-            }
+        while folded := _folded(Counter(folder_of.values()), kept):
+            folder_of = {path: folded.get(folder, folder) for path, folder in folder_of.items()}
     return {path: folder or TOP for path, folder in folder_of.items()}
+
+
+def _folded(files: Mapping[str, int], kept: Collection[str]) -> dict[str, str]:
+    """Which folders to take together with the one around them next: of those without folders inside, the ones in which
+    there is least, and no more than needed. `files`: how many are in each."""
+    inner = {outer for folder in files for outer in around(folder)}
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for folder in files:
+        if "/" in folder and folder not in inner and folder not in kept:
+            groups[folder.rpartition("/")[0]].append(folder)
+    folded: dict[str, str] = {}
+    number = len(files)
+    for outer in sorted(groups, key=lambda outer: (sum(files[each] for each in groups[outer]), outer)):
+        if number <= MOST_NODES:
+            break
+        number -= len(groups[outer]) - (outer not in files)
+        folded.update(dict.fromkeys(groups[outer], outer))
+    return folded
 
 
 def _strongly_connected(nodes: Iterable[str], following: Mapping[str, list[str]]) -> Iterator[list[str]]:

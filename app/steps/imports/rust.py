@@ -150,9 +150,12 @@ class Rust:
                     return path
                 main = f"{directory}/{folder}/{rest.partition('/')[0]}/main.rs".lstrip("/")
                 return main if main in self._base.files else f"{directory}/{folder}/main.rs".lstrip("/")
-        named = [root for root in self._roots if root.startswith(f"{directory}/" if directory else "")]
-        candidates = [f"{directory}/src/lib.rs".lstrip("/"), f"{directory}/src/main.rs".lstrip("/"), *sorted(named)]
-        return self._base.first(candidates) or path
+        around_it = set(around(path))
+        roots = [root for root in self._roots if root.rpartition("/")[0] in around_it and root in self._base.files]
+        if roots:  # the innermost, and of several a library
+            return min(roots, key=lambda root: (-root.count("/"), not root.endswith("/lib.rs"), root))
+        main = f"{directory}/src/main.rs".lstrip("/")
+        return main if main in self._base.files else path
 
 
 def cargo(text: str) -> dict[str, Any]:

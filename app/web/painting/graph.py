@@ -92,9 +92,11 @@ class Picture:
     boxes: Sequence[Box]
     arrows: Sequence[Arrow]
     nodes: int
-    """Of the whole graph."""
+    """Of the whole graph, without those that neither import another one nor are imported."""
     edges: int
     cycles: int
+    alone: int
+    """How many those are."""
 
     @property
     def width(self) -> int:
@@ -128,17 +130,19 @@ def picture_of(facts: object) -> Picture | None:
     read = _tables(facts.get("edges"), **{"from": str, "to": str, "imports": int})
     edges: Edges = Counter({(each["from"], each["to"]): each["imports"] for each in read})
     edges = Counter({(start, end): n for (start, end), n in edges.items() if start in files and end in files})
-    if len(files) < 2:
+    if not edges:
         return None
     cycles = facts.get("cycles")
     cycles = [group for group in cycles if isinstance(group, list)] if isinstance(cycles, list) else []
-    shown = _most_connected(files, edges)
+    connected = {node for pair in edges for node in pair}
+    shown = _most_connected({node: files[node] for node in connected}, edges)
     drawn: Edges = Counter({pair: number for pair, number in edges.items() if shown.issuperset(pair)})
     columns = _columns(sorted(shown), drawn)
     in_cycles = {node for group in cycles for node in group if isinstance(node, str)}
     boxes = {box.name: box for box in _boxes(columns, files, edges, in_cycles)}
     arrows = [Arrow(boxes[start], boxes[end], number) for (start, end), number in drawn.most_common(MOST_ARROWS)]
-    return Picture(list(boxes.values()), arrows, len(files), len(edges), len(cycles))
+    alone = len(files) - len(connected)
+    return Picture(list(boxes.values()), arrows, len(connected), len(edges), len(cycles), alone)
 
 
 def _tables(values: object, **keys: type) -> Iterator[dict[str, Any]]:
