@@ -55,7 +55,7 @@ def repository(folder: Path) -> Path:
         files[f"{package}/__init__.py"] = ""
         for number in range(4):
             imported = f"import {before}.part_{number}\n" if before else "import os\n"
-            files[f"{package}/part_{number}.py"] = imported + "\n" * number + "x = 1\n" * (number + 1)
+            files[f"{package}/part_{number}.py"] = imported + " \t\n" * number + "x = 1\n" * (number + 1)
         before = package
     files["first/cli.py"] = "def main():\n    pass\n"
     commit(folder, files)

@@ -153,6 +153,7 @@ GRADLE = """
 plugins {
     id 'java'
     id "org.springframework.boot" version "3.2.0" apply false // the framework
+    id 'scala' apply false
 }
 group = 'org.example'
 version = '1.4.0'
@@ -355,12 +356,12 @@ def test_pom() -> None:
 def test_gradle() -> None:
     info = READERS["build.gradle"](GRADLE)
     assert (info.name, info.version, info.language, info.language_version) == ("org.example", "1.4.0", "Java", "17")
-    assert needs(info, "plugin") == {"java": "", "org.springframework.boot": "3.2.0"}
+    assert needs(info, "plugin") == {"java": "", "org.springframework.boot": "3.2.0", "scala": ""}
     assert needs(info, "run") == {
         "com.google.guava:guava": "33.0-jre",
         "org.slf4j:slf4j-api": '${versions["slf4j"]}',
         ":core": "of the workspace",
-        "libs.leak.canary": "of the version catalog",
+        "libs.leak.canary": "named elsewhere",
     }
     assert needs(info, "test") == {"junit:junit": "4.13"}
     assert info.commands == {"docs": "task", "clean2": "task"}
@@ -371,7 +372,7 @@ def test_gradle_in_kotlin() -> None:
     info = READERS["build.gradle.kts"](GRADLE_KTS)
     assert (info.language, info.language_version) == ("Kotlin", "21")
     assert needs(info, "plugin") == {"java-library": "", "org.jetbrains.kotlin.jvm": "1.9.22"}
-    assert needs(info, "run") == {"org.example:bom": "1.0", "libs.coroutines.core": "of the version catalog"}
+    assert needs(info, "run") == {"org.example:bom": "1.0", "libs.coroutines.core": "named elsewhere"}
     assert needs(info, "test") == {"org.jetbrains.kotlin:kotlin-test": "", ":core:fakes": "of the workspace"}
     assert needs(info, "build") == {"a:b": "2"}
 
@@ -477,7 +478,7 @@ def test_what_is_malformed_is_told_with_its_line(kind: str, text: str, line: int
     [
         ("pom.xml", "<project><x>" * 100_000),
         ("pom.xml", "<project>" + "<!-- " * 200_000),
-        ("build.gradle", "a = /" * 100_000),
+        ("build.gradle", "a = /" * 40_000),
         ("build.gradle", "${" * 200_000),
         ("build.gradle", '"${' * 300_000),
         ("CMakeLists.txt", "set(a [[" * 100_000),
@@ -486,7 +487,7 @@ def test_what_is_malformed_is_told_with_its_line(kind: str, text: str, line: int
         ("Makefile", "a" * 1_000_000),
         ("Makefile", "a\\\n" * 300_000),
         ("Makefile", "$(" * 300_000 + ":"),
-        ("Dockerfile", "FROM a\n" + "RUN a <<A <<A\nA\nA\n" * 50_000),
+        ("Dockerfile", "FROM a\n" + "RUN a <<A <<A\nA\nA\n" * 30_000),
         ("Dockerfile", "ARG A=b\n" + "ARG A$A=$A$A\n" * 50_000 + "FROM $A"),
         ("go.mod", "module a\n" + "require (\n" * 100_000),
         ("setup.cfg", "[a]\n" + "b = c\n d\n" * 2),
@@ -596,6 +597,14 @@ async def test_manifests_that_are_none_of_the_code_base_can_be_left_out(stage: M
     stored = documents(**{"go.mod": "", "tests/data/go.mod": "", "Makefile": ""})
     planned = stage(ExtractBuildInfo, stored, folder="/code", exclude_paths=["tests/data/"]).plan()
     assert [item.name for item in planned] == ["Makefile", "go.mod"]
+
+
+async def test_it_does_not_matter_where_the_files_came_from(stage: MakeStage) -> None:
+    addresses = ["git:https://git.example.org/a.git@main/go.mod", "https://github.com/a/b/blob/main/tool/go.mod"]
+    stored = {address: StoredDocument(address, "go.mod", GO_MOD, "file") for address in addresses}
+    results = await stage(ExtractBuildInfo, stored).run()
+    assert [result["name"] for result in results.values()] == ["example.org/notes"] * 2
+    assert list(stored)[2:] == [f"build_info:{address}" for address in addresses]
 
 
 async def test_long_texts_and_lists_are_cut(stage: MakeStage) -> None:

@@ -31,6 +31,7 @@ BUILD_INFO = {
     "dependencies": [
         {"name": "pytest", "constraint": "", "scope": "test", "group": ""},
         {"name": "httpx", "constraint": ">=0.28", "scope": "run", "group": ""},
+        {"name": "httpx", "constraint": ">=0.28", "scope": "run", "group": "again"},
     ],
     "commands": {"test": "pytest"},
     "entry_points": {"notes": "notes.cli:main"},
@@ -116,8 +117,9 @@ async def test_the_summary_says_what_the_code_base_is(stage: MakeStage) -> None:
     assert "It is built with hatchling. It has 1 component." in document.body
     assert "> Keeps \\<notes\\>" in document.body
     assert "| Python | 2 | 9 | 75.0 % |" in document.body
-    assert "| pyproject.toml | notes | 1.2 | Python | \\>=3.11 | hatchling | 2 |" in document.body
+    assert "| pyproject.toml | notes | 1.2 | Python | \\>=3.11 | hatchling | 3 |" in document.body
     assert "| broken/package.json | 2 | is not JSON |" in document.body
+    assert document.body.count("| httpx |") == 1
     assert document.body.index("| httpx |") < document.body.index("| pytest |"), "what it runs on comes first"
     assert "| notes | notes.cli\\:main | pyproject.toml |" in document.body
     assert "1 file with 2 lines of code, beside 3 lines of source." in document.body

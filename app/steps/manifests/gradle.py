@@ -65,7 +65,7 @@ def _read_word(info: BuildInfo, token: Token, line: list[Token]) -> None:
     texts = [each.value for each in line if each.kind == "text"]
     if inner == "plugins":
         if token.begins:
-            _add_plugin(info, token.value, texts)
+            _add_plugin(info, token.value, texts, all(each.value != "false" for each in line))
     elif inner == "dependencies":
         if token.begins and _scope(token.value):
             info.dependencies += _dependencies(token.value, line, texts)
@@ -98,15 +98,16 @@ def _statement(tokens: list[Token], at: int, most: int) -> list[Token]:
     return found
 
 
-def _add_plugin(info: BuildInfo, word: str, texts: list[str]) -> None:
+def _add_plugin(info: BuildInfo, word: str, texts: list[str], applied: bool) -> None:
+    """`apply false` leaves a plugin to the projects inside."""
     if word not in ("id", "kotlin"):
         texts = [word] if word != "alias" else []  # java and `java-library` are words of their own
     if not texts:
         return
     name = f"org.jetbrains.kotlin.{texts[0]}" if word == "kotlin" else texts[0]
-    if "kotlin" in name:
+    if applied and "kotlin" in name:
         info.language = "Kotlin"
-    elif name in ("groovy", "scala"):
+    elif applied and name in ("groovy", "scala"):
         info.language = name.capitalize()
     info.dependencies.append(Dependency(name, texts[1] if len(texts) > 1 else "", "plugin"))
 
@@ -132,7 +133,7 @@ def _dependencies(configuration: str, line: list[Token], texts: list[str]) -> It
     elif words[:1] == ["projects"] and not texts:
         yield Dependency(":" + ":".join(words[1:]), "of the workspace", scope, configuration)
     elif words and words[0] not in _WRAPPERS and not texts:
-        yield Dependency(".".join(words), "of the version catalog", scope, configuration)
+        yield Dependency(".".join(words), "named elsewhere", scope, configuration)
     else:
         for text in texts:
             group, _, rest = text.partition(":")

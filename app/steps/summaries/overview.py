@@ -110,14 +110,14 @@ def _unreadable(manifests: list[File]) -> str:
 
 
 def _dependencies(read: list[File]) -> str:
-    rows: list[Row] = [
-        (each["name"], each["constraint"] or "any", each["scope"], file.path)
+    rows: dict[Row, None] = {  # one manifest may say the same for several parts
+        (each["name"], each["constraint"] or "any", each["scope"], file.path): None
         for file in read
         for each in _info(file)["dependencies"]
-    ]
+    }
     # What the program runs on comes first; the order is otherwise that of the manifests.
-    rows.sort(key=lambda row: row[2] != "run")
-    return table(("name", "version", "for", "manifest"), rows, _ROWS)
+    ranked = sorted(rows, key=lambda row: row[2] != "run")
+    return table(("name", "version", "for", "manifest"), ranked, _ROWS)
 
 
 def _commands(read: list[File]) -> str:
