@@ -18,6 +18,9 @@ FAILED, COMPLETED, CANCELLED, WAITING = 7, 10, 13, 15
 ITEM, DONE_ITEM, TRIED_ITEM = 4, 12, 9
 """Work items: at work, completed, failed."""
 
+WHOLE_DOCUMENT = 3
+"""A document with something of everything."""
+
 PATHS = (
     "/queue",
     "/queue?q=nothing-like-it&status=failed&definition=d&tag=t&from=2026-01-01T00:00&to=2026-01-02T00:00",
@@ -43,6 +46,11 @@ PATHS = (
     f"/jobs/{ITEM}?q=needle",
     "/documents",
     "/documents?step_id=11",
+    "/documents?q=needle&tag=long&tag=t3&source_type=page&from=2020-01-01",
+    "/documents?q=nothing-like-it",
+    "/documents/1",
+    f"/documents/{WHOLE_DOCUMENT}",
+    "/documents/999",
     "/jobs?kind=worker&failure=0",
     "/nowhere",
     "/jobs/999",
@@ -51,8 +59,35 @@ PATHS = (
     "/definitions/trial",
 )
 """Every kind of page, in each of its states."""
-KINDS = [PATHS[0], PATHS[1], PATHS[4], PATHS[9], PATHS[12], PATHS[14], PATHS[17], PATHS[22], PATHS[25]]
+KINDS = [PATHS[at] for at in (0, 1, 4, 9, 12, 14, 17, 22, 24, 27, 30)]
 """One of each kind."""
+
+EVERYTHING = {
+    "title": f"All of it {LONG}",
+    "address": "https://example.org/a/page",
+    "source_type": "page",
+    "tags": ["long", *(f"t{number}" for number in range(40)), LONG],
+    "metadata": {"crawler": {"depth": 2, "found": [LONG, "short"]}, "rules": {"category": "documentation"}},
+    "body": f"""# A heading
+
+A needle in *prose* with `code`, [a link](https://example.org) and ![a picture](https://example.org/x.png).
+
+> Said by somebody.
+
+1. first
+2. second
+
+| one | two |
+|-----|-----|
+| {LONG} | {LONG} |
+
+```
+{LONG}
+```
+
+{LONG}
+""",
+}
 
 EVERYWHERE = os.environ.get("SCREENS") == "all"
 """`SCREENS=all`: every page in both themes and both widths, which takes minutes."""
@@ -85,6 +120,7 @@ def furnish(theatre: Theatre) -> None:
     (completed,) = play("plan", items=["good"])
     play("claim", step_id=completed)
     play("save", step_id=completed, worker_id=DONE_ITEM, addresses=[LONG, "/etc/hosts"])
+    play("write_documents", step_id=completed, documents=[EVERYTHING], worker_id=DONE_ITEM)
     play("complete", step_id=completed)
     assert play("start", steps=["only"], name="Cancelled run") == CANCELLED
     play("cancel", manager_id=CANCELLED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,9 +129,9 @@ class DocumentsView:
     def _facets(self, found: DocumentFacets) -> tuple[FacetGroup, ...]:
         """Those that narrow down further."""
         matching = self.matching
-        tags = tuple(self._facet("tag", each, tags=(*matching.tags, each.name)) for each in found.tags)
-        types = tuple(self._facet("source_type", each, source_type=each.name) for each in found.source_types)
-        categories = tuple(self._facet("category", each, category=each.name) for each in found.categories)
+        tags = tuple(self._facet("tag", each, tags=(*matching.tags, each.name)) for each in _linked(found.tags))
+        types = tuple(self._facet("source_type", each, source_type=each.name) for each in _linked(found.source_types))
+        categories = tuple(self._facet("category", each, category=each.name) for each in _linked(found.categories))
         return (
             FacetGroup("Source types", () if matching.source_type else types),
             FacetGroup("Categories", () if matching.category else categories),
@@ -152,3 +152,8 @@ class DocumentsView:
             **{"from": dom.minute(matching.since), "to": dom.minute(matching.until)},
             cursor=cursor,
         )
+
+
+def _linked(facets: Sequence[Facet]) -> Iterator[Facet]:
+    """Those that an address can hold."""
+    return (facet for facet in facets if len(facet.name) <= dom.LONGEST_NAME)

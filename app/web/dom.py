@@ -76,6 +76,10 @@ def failure_pattern(given: str | None) -> str | None:
     return "" if given == _OTHER_FAILURES else given
 
 
+LONGEST_NAME = 500
+"""Characters that a tag and the like may have to be linked to: an address has an end."""
+
+
 def with_query(path: str, query: Mapping[str, object]) -> str:
     """The address with those parameters that have a value, in the order given; one of several values once for each."""
     several = ((name, value if isinstance(value, tuple) else (value,)) for name, value in query.items())

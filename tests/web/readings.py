@@ -15,6 +15,8 @@ from tests.web.watcher import normal
 KINDS = {"all": None, "manager": "manager", "step": "step", "worker": "worker"}
 STATUSES = ("pending", "running", "completed", "failed", "cancelled", "skipped")
 LINKS_AT_A_TIME = 8
+SEARCH = "/documents?q=by"
+"""Among the documents that random histories make."""
 LIST = re.compile("jobs|runs|documents|job-[0-9]+-lines")
 """The ids of lists, also of lines."""
 
@@ -31,6 +33,7 @@ class Readings:
         await self._tiles(shown)
         _rows_add_up(page, shown)
         await self._lists(page)
+        await self._lists(await self._page(SEARCH))
         runs = (await self._json("/api/jobs?kind=manager&limit=100"))["jobs"]
         assert len(runs) == shown["all", "manager", "all"]
         for run in runs:

@@ -89,6 +89,7 @@ PATHS = [
     "/jobs/4",
     "/documents",
     "/documents?step_id=2",
+    "/documents?q=file&tag=red",
 ]
 
 
@@ -168,6 +169,7 @@ def entries(pages: Pages, address: str, of_lines: bool) -> tuple[int, int]:
         ("/jobs/1/log?level=warn", {"line"}),
         ("/jobs/13", {"line", "document"}),
         ("/jobs/14", {"line", "document"}),
+        ("/documents?q=file", {"document"}),
     ],
 )
 def test_every_count_links_to_a_list_with_exactly_that_many_entries(told: Pages, path: str, kinds: set[str]) -> None:

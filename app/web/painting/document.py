@@ -18,6 +18,8 @@ from app.web.templating import pretty, visible
 SHOWN = 30_000
 """Characters of a body that its page shows; to render more as Markdown takes too long. The rest is offered."""
 MOST_FACTS = 200
+LONGEST_ADDRESS = 4_000
+"""Characters of an address that can be followed."""
 
 PICTURES: Mapping[str, Callable[[Mapping[str, Any]], Markup | None]] = {graph.SOURCE_TYPE: graph.graph_svg}
 """What draws the metadata of a document, by source type. It stands above the body."""
@@ -77,7 +79,7 @@ def _html(document: WholeDocument) -> Markup | None:
 
 
 def _is_web(address: str) -> bool:
-    return address.lower().startswith(("http://", "https://"))
+    return address.lower().startswith(("http://", "https://")) and len(address) <= LONGEST_ADDRESS
 
 
 def _facts(metadata: Mapping[str, Any]) -> Iterator[Fact]:
