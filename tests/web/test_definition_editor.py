@@ -133,6 +133,7 @@ def test_a_conflict_shows_both_texts_and_loses_neither(site: Site, folder: Path)
     assert now and unescape(now[1]) == theirs
     assert "<b>mine" not in answer.text and "<i>theirs" not in answer.text
     assert (folder / "one.toml").read_text() == theirs
+    assert "saved through the page" not in site.get("/definitions/one").text
     assert "Save over what the file says now" in answer.text
     assert send(site, form(answer), mine).status_code == 303
     assert (folder / "one.toml").read_text() == mine
