@@ -241,12 +241,12 @@ def test_no_other_site_may_write(site: Site, folder: Path) -> None:
     assert not (folder / "evil.toml").exists() and (folder / "one.toml").read_text() == ONE
 
 
-@pytest.mark.parametrize("path", ["..%2f..%2fetc%2fpasswd", "%2e%2e", ".", "one.toml", "nothing", "%00", "%0a"])
-def test_an_address_that_names_no_definition_is_not_found(site: Site, folder: Path, path: str) -> None:
+def test_an_address_that_names_no_definition_is_not_found(site: Site, folder: Path) -> None:
     before = sorted(folder.iterdir())
-    assert site.get(f"/definitions/{path}/text").status_code in (404, 400)
-    answer = site.post(f"/definitions/{path}/text", files={"text": (None, ONE), "base": (None, "")})
-    assert answer.status_code in (400, 404, 405, 422)
+    for path in ("..%2f..%2fetc%2fpasswd", "%2e%2e", ".", "one.toml", "nothing", "%00", "%0a"):
+        assert site.get(f"/definitions/{path}/text").status_code in (400, 404), path
+        answer = site.post(f"/definitions/{path}/text", files={"text": (None, ONE), "base": (None, "")})
+        assert answer.status_code in (400, 404, 405, 422), path
     assert sorted(folder.iterdir()) == before
 
 
