@@ -132,6 +132,11 @@ class DefinitionEditor:
     def check(self, text: str, id: str | None = None) -> CheckedText:
         return self._editing.check(text, id)
 
+    def ensure_unchanged(self, checked: CheckedText, base: str) -> None:
+        assert isinstance(checked, Checked)
+        with _told_to_the_web():
+            self._editing.ensure_unchanged(checked, base)
+
     def save(self, checked: CheckedText, text: str, base: str) -> None:
         assert isinstance(checked, Checked)
         with _told_to_the_web():

@@ -153,7 +153,8 @@ async def _take(definition_id: str | None, request: AnyRequest, access: Access, 
         steps = f"{checked.steps} step{'' if checked.steps == 1 else 's'}"
         return _show(live, access, replace(desk, verdict=f"{checked.id}, {steps}; not saved yet"))
     try:
-        # First: a file that the page has written must never be without its record.
+        await asyncio.to_thread(editor.ensure_unchanged, checked, desk.base)
+        # Before the file: one that the page has written must never be without its record.
         await access.writer(record_page_text, checked.digest, checked.id)
         await asyncio.to_thread(editor.save, checked, text, desk.base)
         await access.writer(note_new_files)

@@ -72,6 +72,9 @@ class Editor(Protocol):
     def check(self, text: str, id: str | None = None) -> CheckedText:
         """Looks at a text as a new definition, or with `id` as that one."""
 
+    def ensure_unchanged(self, checked: CheckedText, base: str) -> None:
+        """Raises TextChanged or NotEditable where a save would."""
+
     def save(self, checked: CheckedText, text: str, base: str) -> None:
         """Writes a text that has no problems. Raises TextChanged, NotEditable or OSError; then the file is as it
         was."""

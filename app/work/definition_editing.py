@@ -106,6 +106,10 @@ class Editing:
         steps, digest = len(found.definition.steps), digest_of(file.table)
         return Checked(found.id, path, (problem,) if problem else (), steps, digest)
 
+    def ensure_unchanged(self, checked: Checked, base: str) -> None:
+        """Raises Changed or NotEditable where a save would."""
+        self._unchanged(checked.path, base)
+
     def save(self, checked: Checked, text: str, base: str) -> None:
         """Writes a text that has no problems, in place of the one that `base` names. Raises Changed, NotEditable or
         OSError; then the file is as it was."""

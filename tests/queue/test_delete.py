@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from app.queue import audit
 from app.queue.changes import RunDeleted
+from app.queue.definition_reading import DefinitionState
 from app.queue.documents import Document
 from app.queue.models import Kind
 from app.queue.records import RunRecord
@@ -52,6 +53,8 @@ def nothing_is_seen_of(snapshot: Snapshot, run: RunRecord) -> None:
             reading(run.id)
     assert snapshot.statistics().all.total == 0
     assert snapshot.runs(RunFilter(), 10).total == snapshot.runs(RunFilter(tag="tagged"), 10).total == 0
+    assert snapshot.latest_runs("trial", 10) == ()
+    assert snapshot.definition_states(["trial"]) == {"trial": DefinitionState()}
     for kind in (None, *Kind):
         for matching in (JobFilter(kind), JobFilter(kind, manager_id=run.id), JobFilter(kind, definition="trial")):
             page = snapshot.jobs(matching, 100)

@@ -18,7 +18,7 @@ import app.main
 from app.main import create_app
 from app.settings import Settings
 from tests.hostile import CORPUS
-from tests.stepglass import definitions
+from tests.stepglass import definitions, stepglass
 
 WRONG = 'id = "wrong"\n[step.one]\ntype = "no_such_type"\n'
 DISABLED = 'id = "disabled"\nenabled = false\n[step.one]\ntype = "test_job_generator"\n'
@@ -334,9 +334,26 @@ def test_whatever_a_file_says_is_text(tmp_path: Path) -> None:
         wrong = f'id = "w{number}"\n[step.a]\ntype = {text}\n'
         (folder / f"w{number}.toml").write_text(wrong)
     with serving(folder) as site:
-        paths = [f"/definitions/{kind}{number}" for number in range(0, len(CORPUS), 4) for kind in "hw"]
+        paths = [f"/definitions/{kind}{number}" for number in range(0, len(CORPUS), 8) for kind in "hw"]
         for path in ("/definitions", *paths):
             answer = site.get(path)
             assert answer.status_code == 200, path
             elements = set(re.findall(r"<([a-z0-9]+)", answer.text.split("<main", 1)[1]))
             assert elements <= KNOWN, (path, elements - KNOWN)
+
+
+# --- On the command line ---------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_is_refused_what_is_disabled_too(folder: Path) -> None:
+    with serving(folder) as site:
+        switch(site, "one", "no")
+    where = ["--data", folder.parent / "data", "--definitions", folder]
+    for definition, why in (
+        ("one", "one is disabled; a person has switched it off; enable it on its page"),
+        (folder / "one.toml", "one is disabled; a person has switched it off; enable it on its page"),
+        ("disabled", "disabled is disabled; set `enabled = true` in"),
+    ):
+        ran = stepglass("run", definition, *where)
+        assert ran.returncode == 2
+        assert why in " ".join(ran.stderr.split())
