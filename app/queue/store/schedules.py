@@ -44,8 +44,10 @@ def known_schedules(transaction: Transaction) -> dict[str, ScheduleRecord]:
 
 
 def set_schedule(transaction: Transaction, definition: str, cron: Cron, next_at: int | None) -> None:
-    """A definition has this schedule from now on; `next_at` is its first tick. A pause goes on. One that it has
-    already, since another server said so, goes on as it is."""
+    """A definition has this schedule from now on; `next_at` is its first tick. A pause goes on.
+
+    The schedule that it has already, since another server said so, goes on as it is.
+    """
     values = {"cron": cron.expression, "time_zone": cron.time_zone, "next_at": next_at}
     differs = (schedule.c.cron != cron.expression) | (schedule.c.time_zone != cron.time_zone)
     added = _insert(transaction, schedule).values(definition=definition, paused_by="", **values)
