@@ -67,7 +67,15 @@ class WorkStopped:
     worker_ids: frozenset[int]
 
 
-Change = RunChanged | RunDeleted | StepChanged | LogGrew | StepReleased | WorkAdded | WorkStopped
+@dataclass(frozen=True, slots=True)
+class ItemsStopped:
+    """Work items ended while somebody may still be at work on them, and their step goes on."""
+
+    step_id: int
+    worker_ids: frozenset[int]
+
+
+Change = ItemsStopped | RunChanged | RunDeleted | StepChanged | LogGrew | StepReleased | WorkAdded | WorkStopped
 
 
 def distinct(changes: Iterable[Change]) -> list[Change]:

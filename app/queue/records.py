@@ -106,10 +106,21 @@ class StepRecord:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    taken_from: int | None = None
+    """The run whose results stand for this step."""
 
     @property
     def is_final(self) -> bool:
         return self.status in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """By whom and when something was paused. `what`: "this run", "the definition", "the queue"."""
+
+    what: str
+    who: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,10 @@ class RunRecord:
     started_at: float | None
     finished_at: float | None
     steps: tuple[StepRecord, ...]
+    rerun_of: int | None = None
+    """The run that it repeats, which may have been deleted since."""
+    paused: Paused | None = None
+    """Why nothing of it is begun, while it is not over."""
 
     @property
     def counts(self) -> Counts:
@@ -284,6 +299,27 @@ class MinuteRecord:
     minute: int
     completed: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRecord:
+    """What somebody did to a run or a part of it. `made_id`: the run that a rerun started."""
+
+    id: int
+    at: float
+    who: str
+    verb: str
+    said: str
+    made_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """Runs that belong together: the one that a run repeats, if it is still there, and those that repeat it, the
+    newest first."""
+
+    rerun_of: int | None
+    reruns: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

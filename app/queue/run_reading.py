@@ -164,6 +164,7 @@ def _step(row: Any, counts: Counts) -> StepRecord:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        taken_from=row.taken_from,
     )
 
 
@@ -180,6 +181,7 @@ def _run(row: Any, steps: tuple[StepRecord, ...]) -> RunRecord:
         started_at=row.started_at,
         finished_at=row.finished_at,
         steps=steps,
+        rerun_of=row.rerun_of,
     )
 
 

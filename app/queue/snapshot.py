@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Connection
 
-from app.queue import document_lists, failure_reading, minute_reading, run_reading
+from app.queue import action_reading, document_lists, failure_reading, minute_reading, run_reading
 from app.queue.database import Database
 from app.queue.deletions import deletions_in
 from app.queue.document_lists import DocumentFilter
@@ -24,12 +24,14 @@ from app.queue.log_reading import LogFilter, LogReading
 from app.queue.models import Kind
 from app.queue.places import LARGEST
 from app.queue.records import (
+    ActionRecord,
     Counts,
     DocumentPage,
     FailureGroup,
     ItemRecord,
     JobPage,
     JobRecord,
+    Kin,
     LogLine,
     LogPage,
     MinuteRecord,
@@ -38,6 +40,7 @@ from app.queue.records import (
     Statistics,
     StepRecord,
 )
+from app.queue.retrying import Again, Foreseen, foresee
 from app.queue.run_reading import RunFilter
 from app.queue.tables import manager_job, sequence, step_counter, step_job
 
@@ -124,6 +127,18 @@ class Snapshot:
     def failures(self, manager_id: int, most: int) -> tuple[FailureGroup, ...]:
         """A run's failed work items grouped by message, the groups with the newest failures first."""
         return failure_reading.failure_groups(self._connection, manager_id, most)
+
+    def actions(self, manager_id: int | None, most: int) -> tuple[ActionRecord, ...]:
+        """What people did, the newest first: to a run and its parts, or to anything."""
+        return action_reading.actions(self._connection, manager_id, most)
+
+    def kin(self, manager_id: int) -> Kin:
+        """The run that this one repeats, and those that repeat it."""
+        return action_reading.kin(self._connection, manager_id, self._deleted)
+
+    def foresee(self, again: Again) -> Foreseen:
+        """What a retry would do."""
+        return foresee(self._connection, again)
 
     def slowest(self, manager_id: int, most: int) -> tuple[JobRecord, ...]:
         """The work items of a run that took longest, among those that have ended."""

@@ -33,7 +33,7 @@ from app.queue.run_plan import FailureAction, OnError, RunPlan, StepPlan, Tolera
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import JobFilter, LogFilter, RunFilter, Snapshot
 from app.queue.status import Status
-from app.queue.store.cancel import cancel
+from app.queue.store.cancel import cancel, cancel_item, cancel_step
 from app.queue.store.claim import claim, release, rescue
 from app.queue.store.delete import NotOver, delete_run, deletions_begun
 from app.queue.store.finish import Ending, finish
@@ -244,6 +244,32 @@ class Histories(RuleBasedStateMachine):
         if could:
             run.stop("cancelled")
 
+    @rule(pick=PICK)
+    def cancel_a_step(self, pick: int) -> None:
+        steps = self._steps()
+        assume(steps)
+        run, step = steps[pick % len(steps)]
+        could = not step.final
+        assert self.write(cancel_step, step.id, "cancelled by a person") == could
+        if could:
+            run.cancel_items(step, by_failure=False)
+            step.status, step.by_failure = "cancelled", False
+            step.lines += 1
+            run.settle()
+
+    @rule(pick=PICK)
+    def cancel_an_item(self, pick: int) -> None:
+        items = [(r, s, item_id) for r, s in self._steps() for item_id in s.items]
+        assume(items)
+        run, step, item_id = items[pick % len(items)]
+        item = step.items[item_id]
+        could = item.status in ("pending", "running")
+        assert self.write(cancel_item, item_id, "cancelled by a person") == could
+        if could:
+            item.status, item.by_failure = "cancelled", False
+            step.lines += 1
+            run.settle()
+
     @rule(pick=PICK, scope=st.sampled_from(["run", "step", "item", "group"]), cancelled=st.booleans())
     def retry_what_failed(self, pick: int, scope: str, cancelled: bool) -> None:
         steps = self._steps()
@@ -268,12 +294,17 @@ class Histories(RuleBasedStateMachine):
             chosen = [item for item in chosen if item.error == error]
             again = replace(again, pattern=ERRORS[error])
         planners = [(each.id, each.planner) for each in run.steps if not each.planned and each.planner]
+        foreseen = self._read(lambda snapshot: snapshot.foresee(again))
+        assert foreseen.total == sum(len(each.items) for each in run.steps)
+        assert foreseen.kept == sum(each.number("completed") for each in run.steps)
         if run.retry(covered, chosen, scope in ("run", "step"), cancelled):
-            self.write(retry, again, "retried by a person")
+            done = self.write(retry, again, "retried by a person")
+            assert (foreseen.items, list(foreseen.steps)) == (done.items, done.steps)
             for step_id, planner in planners:
                 if not self._step(step_id)[1].planner:
                     self.write(end_planning, step_id, planner)  # one that was told to stop, and comes too late
         else:
+            assert foreseen.is_nothing
             with pytest.raises(NothingToRetry):
                 self.write(retry, again, "retried by a person")
 

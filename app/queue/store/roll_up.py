@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkStopped
+from app.queue.retrying import state_of
 from app.queue.run_plan import FailureAction, Tolerance
 from app.queue.status import (
     ACTIVE,
     FINAL,
     Status,
-    StepState,
     Verdict,
     manager_verdict,
     start_verdict,
@@ -106,7 +106,7 @@ def advance(transaction: Transaction, manager_id: int) -> None:
     """Releases or skips the steps that wait for nothing any more, and ends the run when all its steps are final."""
     while True:
         rows = transaction.connection.execute(_steps, {"of_manager": manager_id}).all()
-        states = {row.name: _state(row) for row in rows}
+        states = {row.name: state_of(row) for row in rows}
         skipped = False
         for row in rows:
             if row.status is not Status.PENDING or row.ready:
@@ -127,10 +127,6 @@ def advance(transaction: Transaction, manager_id: int) -> None:
             break
     if run_verdict := manager_verdict(list(states.values())):
         end_run(transaction, manager_id, run_verdict)
-
-
-def _state(row: Any) -> StepState:
-    return StepState(row.name, row.status, row.depends, row.on_error, row.always_run)
 
 
 def _explain(transaction: Transaction, row: Any, reason: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.queue.models import Level
 from app.queue.records import RunPage, RunRecord
 from app.queue.snapshot import Snapshot
+from app.queue.status import Status
 from app.web import dom
 from app.web.logs.query import LogQuery, LogZoom
 from app.web.painting.counts import Progress, Scope, Tally, paint_progress, paint_tally
@@ -35,6 +36,16 @@ class RunHead:
     @property
     def can_cancel(self) -> bool:
         return not self.run.is_final
+
+    @property
+    def retry_url(self) -> str | None:
+        """The preview of a retry, if something of it failed; if a person cancelled it, of that."""
+        run = self.run
+        failed = run.counts.failed or any(step.status is Status.FAILED for step in run.steps)
+        cancelled = run.status is Status.CANCELLED
+        if not failed and not cancelled:
+            return None
+        return dom.with_query(f"{dom.job_url(run.id)}/retries/new", {"cancelled": "true" if cancelled else None})
 
     @property
     def steps_done(self) -> int:
