@@ -59,9 +59,7 @@ class ManagerJob(SQLModel, table=True):
         sa.Index("manager_job_by_definition", "definition", "status"),
         sa.Index("manager_job_by_status", "status", "id"),
         sa.Index("manager_job_by_time", "created_at"),
-        sa.Index(
-            "manager_job_by_rerun", "rerun_of", sqlite_where=_is_rerun, postgresql_where=_is_rerun
-        ),
+        sa.Index("manager_job_by_rerun", "rerun_of", sqlite_where=_is_rerun, postgresql_where=_is_rerun),
     )
 
     id: int = Field(primary_key=True, sa_type=sa.BigInteger, sa_column_kwargs={"autoincrement": False})

@@ -40,7 +40,9 @@ from app.queue.records import (
     Statistics,
     StepRecord,
 )
+from app.queue.rerun_reading import plan_of
 from app.queue.retrying import Again, Foreseen, foresee
+from app.queue.run_plan import RunPlan
 from app.queue.run_reading import RunFilter
 from app.queue.tables import manager_job, sequence, step_counter, step_job
 
@@ -135,6 +137,13 @@ class Snapshot:
     def kin(self, manager_id: int) -> Kin:
         """The run that this one repeats, and those that repeat it."""
         return action_reading.kin(self._connection, manager_id, self._deleted)
+
+    def plan_of(self, manager_id: int) -> RunPlan:
+        """What a run was started with, to be started again. Raises UnknownJob."""
+        plan = plan_of(self._connection, manager_id) if manager_id <= LARGEST else None
+        if plan is None or manager_id in self._deleted:
+            raise UnknownJob(manager_id)
+        return plan
 
     def foresee(self, again: Again) -> Foreseen:
         """What a retry would do."""

@@ -154,7 +154,9 @@ def manager_verdict(steps: Sequence[StepState]) -> Verdict | None:
     of_its_own = [step for step in steps if step.taken_from is None]
     cancelled, skipped = _count(of_its_own, Status.CANCELLED), _count(of_its_own, Status.SKIPPED)
     if cancelled and cancelled + skipped == len(of_its_own):
-        return Verdict(Status.CANCELLED, "its only step was cancelled" if len(steps) == 1 else "its steps were cancelled")
+        return Verdict(
+            Status.CANCELLED, "its only step was cancelled" if len(steps) == 1 else "its steps were cancelled"
+        )
     odd = [f"{number} {status}" for number, status in ((skipped, "skipped"), (cancelled, "cancelled")) if number]
     if taken := [step.taken_from for step in steps if step.taken_from is not None]:
         odd.append(f"{len(taken)} taken from run {taken[0]}")

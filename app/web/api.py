@@ -20,7 +20,7 @@ from app.queue.status import Status
 from app.queue.store.start import start
 from app.queue.text import storable
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
-from app.web.api_control import JobId, cancel_job, delete_job, retry_job
+from app.web.api_control import JobId, cancel_job, delete_job, rerun_job, retry_job
 from app.web.errors import error_answers
 from app.web.json_definitions import Definition, DefinitionAnswer, Definitions, JobStarted, StartJob
 from app.web.json_shapes import Job, JobAnswer, Jobs, Line, Logs, Stats, Structure, Tree
@@ -172,6 +172,7 @@ def api_router() -> Router:
             job_logs,
             cancel_job,
             retry_job,
+            rerun_job,
             delete_job,
             list_definitions,
             one_definition,

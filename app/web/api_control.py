@@ -14,19 +14,29 @@ from app.queue.places import LARGEST
 from app.queue.store.actions import items
 from app.queue.store.control import cancel_as, delete_as, retry_as
 from app.queue.store.delete import NotOver
+from app.queue.store.rerun import NotRepeatable, rerun_as
 from app.queue.store.retry import NothingToRetry
+from app.queue.text import storable
 from app.web import dom
 from app.web.access import Access
-from app.web.control import again_of, concurrency_of, target_of, whole_run
+from app.web.control import again_of, concurrency_of, plan_rerun, target_of, whole_run
 from app.web.dependencies import AnyRequest
 from app.web.errors import Conflict, error_answers
-from app.web.json_shapes import Cancelled, Deleted, Retried
+from app.web.json_shapes import Cancelled, Deleted, Rerun, Retried
 from app.web.who import at_the_api
 
 JobId = Annotated[int, Parameter(ge=1, le=LARGEST, description="The id of a run, a step or a work item.")]
 Pattern = Annotated[
     str | None,
     Parameter(max_length=400, description="Only the failures of this group: `pattern` of one in the run's tree."),
+]
+FromStep = Annotated[
+    str | None, Parameter(max_length=200, description="The step to start from; what those before it made is taken.")
+]
+AsNow = Annotated[bool, Parameter(description="With the definition as it is now, not as it was.")]
+Key = Annotated[
+    str | None,
+    Parameter(max_length=100, description="Of your own choice: asked for again with it, no other run starts."),
 ]
 WithCancelled = Annotated[bool, Parameter(description="Also what a person cancelled.")]
 
@@ -72,6 +82,27 @@ async def retry_job(
     steps = f"{len(done.steps):,} step{'' if len(done.steps) == 1 else 's'}"
     detail = f"{items(done.items)} of job {job_id} run again; {steps} that had ended will be evaluated again"
     return Retried(access.monitor.revision, job_id, done.items, done.steps, detail)
+
+
+@post("/jobs/{job_id:int}/reruns", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 422, 503))
+async def rerun_job(
+    job_id: JobId,
+    request: AnyRequest,
+    access: NamedDependency[Access],
+    from_step: FromStep = None,
+    as_now: AsNow = False,
+    key: Key = None,
+) -> Rerun:
+    """Starts a new run that repeats this one, with its parameters: wholly, or from a step on."""
+    whole_run(await access.read(lambda snapshot: snapshot.job(job_id)), "run again")
+    plan = await plan_rerun(access, job_id, from_step and storable(from_step), as_now)
+    try:
+        made = await access.writer(rerun_as, plan, at_the_api(request), f"{job_id} {storable(key)}" if key else None)
+    except NotRepeatable as refusal:
+        raise Conflict(str(refusal), url=dom.job_url(job_id)) from refusal
+    taken = f"; {', '.join(plan.taken)} taken from run {job_id}" if plan.taken else ""
+    detail = f"run {made} is a rerun of run {job_id}{taken}"
+    return Rerun(access.monitor.revision, made, job_id, list(plan.taken), dom.job_url(made), detail)
 
 
 @delete("/jobs/{job_id:int}", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 503))

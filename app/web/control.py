@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from app.queue.models import Kind
 from app.queue.records import JobRecord
+from app.queue.rerun_reading import repeating
 from app.queue.retrying import Again
+from app.queue.run_plan import RunPlan
 from app.queue.store.control import Target
 from app.web import dom
-from app.web.access import Access
+from app.web.access import Access, NotStartable
 from app.web.errors import Conflict
 
 KIND_WORDS = {Kind.STEP: "a step", Kind.WORKER: "a work item"}
@@ -33,6 +36,29 @@ def whole_run(job: JobRecord, done: str) -> JobRecord:
             url=dom.job_url(job.manager_id),
         )
     return job
+
+
+async def plan_rerun(access: Access, manager_id: int, first: str | None, as_now: bool) -> RunPlan:
+    """The plan of a rerun: with everything as it was, or with the definition as it is now and the parameters of then.
+    `first`: the step that it starts from, if not at the beginning. Raises UnknownJob, NoSuchDefinition, NotStartable.
+    """
+    plan = await access.read(lambda snapshot: snapshot.plan_of(manager_id))
+    definitions = await asyncio.to_thread(access.catalog.definitions)
+    known = next((each for each in definitions if each.id == plan.definition), None)
+    if as_now:
+        given = {name: value for name, value in plan.parameters.items() if value is not None}
+        plan = await asyncio.to_thread(access.catalog.plan, plan.definition, given)
+    elif known and not known.enabled and not known.problem:
+        raise NotStartable({"enabled": f"{plan.definition} is disabled; enable it to let it run again"})
+    elif known and not known.problem:
+        plan = replace(plan, concurrency=known.concurrency)
+    try:
+        return repeating(plan, manager_id, first)
+    except KeyError:
+        there = ", ".join(step.name for step in plan.steps)
+        now = " as it is now" if as_now else ""
+        told = f"there is no step {first} in {plan.definition}{now}; there are: {there}"
+        raise NotStartable({"from": told}) from None
 
 
 async def concurrency_of(access: Access, definition: str) -> int | None:

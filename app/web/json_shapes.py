@@ -261,6 +261,17 @@ class Retried(Struct, frozen=True):
     detail: str
 
 
+class Rerun(Struct, frozen=True):
+    """A run that repeats another. `taken`: steps that do not run, since their results are taken from `rerun_of`."""
+
+    revision: Revision
+    job_id: int
+    rerun_of: int
+    taken: list[str]
+    url: str
+    detail: str
+
+
 class Deleted(Struct, frozen=True):
     """What a deletion did."""
 

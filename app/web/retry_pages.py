@@ -25,9 +25,7 @@ from app.web.who import at_the_page
 
 
 @get("/jobs/{job_id:int}/retries/new", include_in_schema=False)
-async def retry_preview(
-    job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive
-) -> Response[str]:
+async def retry_preview(job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive) -> Response[str]:
     """What would run again, counted at one moment, and the button that asks for it."""
     query = request.query_params
 

@@ -38,7 +38,7 @@ class RunView:
         groups = snapshot.failures(run.id, MOST_GROUPS) if run.counts.failed else ()
         slowest = snapshot.slowest(run.id, SLOWEST)
         children = {
-            "head": runs.paint_title(painter, runs.RunHead(run)),
+            "head": runs.paint_title(painter, runs.RunHead(run), snapshot.kin(run.id)),
             "actions": paint_actions(painter, run.id, snapshot.actions(run.id, MOST_ACTIONS)),
             "timeline": timeline.paint_timeline(painter, run),
             "steps": runs.paint_steps(painter, easel.shelf, snapshot, run, RUN_PANEL, on_run_page=True),

@@ -10,7 +10,17 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
 from app.resources import static_dir
-from app.web import actions, definition_pages, downloads, fragments, pages, retry_pages, streams
+from app.web import (
+    actions,
+    definition_pages,
+    delete_pages,
+    downloads,
+    fragments,
+    pages,
+    rerun_pages,
+    retry_pages,
+    streams,
+)
 from app.web.stylesheet import stylesheet
 
 _A_DAY = CacheControlHeader(public=True, max_age=86_400)
@@ -48,6 +58,10 @@ def handlers() -> list[ControllerRouterHandler]:
         actions.cancel_run,
         retry_pages.retry_preview,
         retry_pages.retry_chosen,
+        rerun_pages.rerun_form,
+        rerun_pages.rerun_chosen,
+        delete_pages.delete_preview,
+        delete_pages.delete_chosen,
         stylesheet,
         create_static_files_router("/static", [static_dir()], cache_control=_A_DAY, include_in_schema=False),
     ]

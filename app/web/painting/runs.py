@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.queue.models import Level
-from app.queue.records import RunPage, RunRecord
+from app.queue.records import Kin, RunPage, RunRecord
 from app.queue.snapshot import Snapshot
 from app.queue.status import Status
 from app.web import dom
@@ -83,7 +83,7 @@ def paint_head(painter: Painter, head: RunHead) -> Piece:
     return painter.piece("run_head.html", dom.job(head.run.id, "head"), head=head, run=head.run)
 
 
-def paint_title(painter: Painter, head: RunHead) -> Piece:
+def paint_title(painter: Painter, head: RunHead, kin: Kin) -> Piece:
     """The head of the run's own page."""
     run = head.run
     children = {
@@ -91,7 +91,9 @@ def paint_title(painter: Painter, head: RunHead) -> Piece:
         "tally": painter.once(paint_tally, Tally(Scope.of_run(run), run.id, run.counts)),
     }
     every_line = LogQuery(level=Level.DEBUG).url(LogZoom.run_path(run.id))
-    return painter.piece("run_title.html", dom.job(run.id, "head"), children, head=head, run=run, log_url=every_line)
+    return painter.piece(
+        "run_title.html", dom.job(run.id, "head"), children, head=head, run=run, kin=kin, log_url=every_line
+    )
 
 
 def paint_steps(
