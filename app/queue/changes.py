@@ -75,7 +75,24 @@ class ItemsStopped:
     worker_ids: frozenset[int]
 
 
-Change = ItemsStopped | RunChanged | RunDeleted | StepChanged | LogGrew | StepReleased | WorkAdded | WorkStopped
+@dataclass(frozen=True, slots=True)
+class PauseChanged:
+    """Something was paused or resumed. `scope`: as it is stored (see `pauses`)."""
+
+    scope: str
+
+
+Change = (
+    ItemsStopped
+    | PauseChanged
+    | RunChanged
+    | RunDeleted
+    | StepChanged
+    | LogGrew
+    | StepReleased
+    | WorkAdded
+    | WorkStopped
+)
 
 
 def distinct(changes: Iterable[Change]) -> list[Change]:

@@ -116,7 +116,7 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """By whom and when something was paused. `what`: "this run", "the definition", "the queue"."""
+    """By whom and when something was paused. `what`: "run 12", "definition news", "the queue"."""
 
     what: str
     who: str

@@ -22,6 +22,7 @@ from app.queue.job_lists import JobFilter, JobLists
 from app.queue.kept_runs import KeptRuns
 from app.queue.log_reading import LogFilter, LogReading
 from app.queue.models import Kind
+from app.queue.pauses import pauses
 from app.queue.places import LARGEST
 from app.queue.records import (
     ActionRecord,
@@ -35,6 +36,7 @@ from app.queue.records import (
     LogLine,
     LogPage,
     MinuteRecord,
+    Paused,
     RunPage,
     RunRecord,
     Statistics,
@@ -144,6 +146,10 @@ class Snapshot:
         if plan is None or manager_id in self._deleted:
             raise UnknownJob(manager_id)
         return plan
+
+    def pauses(self) -> tuple[Paused, ...]:
+        """Everything that is paused, the longest paused first."""
+        return tuple(pauses(self._connection).values())
 
     def foresee(self, again: Again) -> Foreseen:
         """What a retry would do."""

@@ -98,7 +98,7 @@ def test_one_item_or_one_failure_group_is_retried_alone(pages: Pages) -> None:
 
 
 def test_numbers_that_changed_since_the_preview_are_told(pages: Pages) -> None:
-    manager_id, step_id = failed_run(pages)
+    manager_id, _ = failed_run(pages)
     preview = pages.get(f"/jobs/{manager_id}/retries/new", headers=HTML)
     assert "3 of 4 work items" in text(preview)
     (first, *_) = pages.get("/api/jobs?kind=worker&status=failed").json()["jobs"]
@@ -236,3 +236,58 @@ def test_what_cannot_be_run_again_is_refused_with_the_reason(pages: Pages) -> No
     pages.play("cancel", manager_id=trial)
     made = pages.post(f"/api/jobs/{trial}/reruns?as_now=true").json()["job_id"]
     assert pages.get(f"/api/jobs/{made}/tree").json()["parameters"] == {"folder": "here"}
+
+
+def test_a_run_that_is_paused_begins_nothing_and_says_by_whom(pages: Pages) -> None:
+    manager_id = pages.play("start", steps=["one", "two"])
+    (step_id,) = pages.play("plan", items=["a", "b"])
+    (at_work,) = pages.play("claim", step_id=step_id)
+    for _ in range(2):
+        assert pages.post(f"/jobs/{manager_id}/pause").headers["location"] == f"/jobs/{manager_id}"
+    assert pages.play("claim", step_id=step_id) == []
+    pages.play("complete", step_id=step_id)  # what runs finishes
+    assert pages.get(f"/api/jobs/{at_work}").json()["status"] == "completed"
+    for path in (f"/jobs/{manager_id}", "/queue"):
+        assert f"paused: run {manager_id} was paused by a person at the page" in text(pages.get(path, headers=HTML))
+    after = text(pages.get(f"/jobs/{manager_id}", headers=HTML))
+    assert after.count("a person at the page paused the run") == 1
+    pages.post(f"/jobs/{manager_id}/resumption")
+    assert len(pages.play("claim", step_id=step_id)) == 1
+    assert "paused:" not in text(pages.get(f"/jobs/{manager_id}", headers=HTML))
+
+
+def test_the_queue_and_a_definition_are_paused_on_a_page_of_their_own(pages: Pages) -> None:
+    assert 'href="/pauses"' in pages.get("/queue", headers=HTML).text
+    pages.post("/pauses", data={"definition": "trial"})
+    trial = pages.post("/api/jobs", json={"definition": "trial", "parameters": {"folder": "here"}}).json()["job_id"]
+    assert pages.play("plan", items=["a"]) == []
+    other = pages.play("start", steps=["one"])
+    (step_id,) = pages.play("plan", items=["a"])
+    assert "definition trial was paused by" in text(pages.get(f"/jobs/{trial}", headers=HTML))
+    assert "paused:" not in text(pages.get(f"/jobs/{other}", headers=HTML))
+    pages.post("/pauses")
+    assert pages.play("claim", step_id=step_id) == []
+    assert "Paused: definition trial by a person at the page" in text(pages.get("/queue", headers=HTML))
+    page = pages.get("/pauses", headers=HTML)
+    assert text(page).count("paused by a person at the page") == 2
+    assert [each["what"] for each in pages.get("/api/pauses").json()["pauses"]] == ["definition trial", "the queue"]
+    for _ in range(2):
+        sent(pages, page.text)  # resumes the queue
+    pages.post("/pauses/resumption", data={"what": "definition trial"})
+    assert pages.get("/api/pauses").json()["total"] == 0
+    assert len(pages.play("claim", step_id=step_id)) == len(pages.play("plan", items=["a"])) == 1
+    assert pages.post("/pauses", data={"definition": "nobody's"}, headers=HTML).status_code == 404
+
+
+def test_programs_pause_and_resume_once_however_often_they_ask(pages: Pages) -> None:
+    manager_id = pages.play("start", steps=["one"])
+    for url in ("/api/queue/pause", "/api/definitions/trial/pause", f"/api/jobs/{manager_id}/pause"):
+        said = [pages.request(method, url).json() for method in ("POST", "POST", "DELETE", "DELETE")]
+        assert [each["paused"] for each in said] == [True, True, False, False]
+        assert "already" in said[1]["detail"]
+        assert "was not paused" in said[3]["detail"]
+    pages.post(f"/api/jobs/{manager_id}/pause")
+    pages.play("cancel", manager_id=manager_id)
+    assert pages.get("/api/pauses").json()["total"] == 0  # with the end of the run
+    assert pages.post(f"/api/jobs/{manager_id}/pause").status_code == 409
+    assert pages.post("/api/definitions/nobody/pause").status_code == 404

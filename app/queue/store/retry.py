@@ -25,7 +25,6 @@ from app.queue.store.start import refuse_one_too_many
 from app.queue.tables import attempt, manager_job, step_job, worker_job
 from app.queue.writer import Transaction
 
-
 __all__ = ["Again", "NothingToRetry", "Retried", "retry"]
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkStopped
+from app.queue.pauses import Scope
 from app.queue.retrying import state_of
 from app.queue.run_plan import FailureAction, Tolerance
 from app.queue.status import (
@@ -25,7 +26,7 @@ from app.queue.status import (
 )
 from app.queue.store.counting import count, counts_of, failures_of_run
 from app.queue.store.logging import log_line
-from app.queue.tables import manager_job, step_job, worker_job
+from app.queue.tables import manager_job, pause, step_job, worker_job
 from app.queue.writer import Transaction
 
 _step = (
@@ -64,6 +65,7 @@ _end_manager = (
     .values(status=bindparam("to"), reason=bindparam("why"), finished_at=bindparam("now"))
     .returning(manager_job.c.id)
 )
+_forget_pause = delete(pause).where(pause.c.scope == bindparam("scope_of"))
 _stop_workers = (
     update(worker_job)
     .where(worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == bindparam("source"))
@@ -150,6 +152,7 @@ def end_step(transaction: Transaction, step_id: int, verdict: Verdict) -> None:
 def end_run(transaction: Transaction, manager_id: int, verdict: Verdict) -> None:
     parameters = {"of_manager": manager_id, "to": verdict.status, "why": verdict.reason, "now": transaction.now}
     if transaction.connection.execute(_end_manager, parameters).one_or_none():
+        transaction.connection.execute(_forget_pause, {"scope_of": Scope(manager_id=manager_id).stored})
         transaction.changes.append(RunChanged(manager_id, verdict.status))
 
 

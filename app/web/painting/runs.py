@@ -38,6 +38,11 @@ class RunHead:
         return not self.run.is_final
 
     @property
+    def is_paused_itself(self) -> bool:
+        """Whether the run is paused, and not its definition or the queue alone."""
+        return self.run.paused is not None and self.run.paused.what == f"run {self.run.id}"
+
+    @property
     def retry_url(self) -> str | None:
         """The preview of a retry, if something of it failed; if a person cancelled it, of that."""
         run = self.run
