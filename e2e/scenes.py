@@ -49,9 +49,15 @@ PATHS = (
     "/queue?status=nonsense",
     "/definitions",
     "/definitions/trial",
+    f"/jobs/{FAILED}/retries/new",
+    f"/jobs/{CANCELLED}/retries/new",
+    f"/jobs/{FAILED}/reruns/new",
+    f"/jobs/{COMPLETED}/deletion/new",
+    "/jobs/1/deletion/new",
+    "/pauses",
 )
 """Every kind of page, in each of its states."""
-KINDS = [PATHS[0], PATHS[1], PATHS[4], PATHS[9], PATHS[12], PATHS[14], PATHS[17], PATHS[22], PATHS[25]]
+KINDS = [PATHS[place] for place in (0, 1, 4, 9, 12, 14, 17, 22, 25, 30, 32, 35)]
 """One of each kind."""
 
 EVERYWHERE = os.environ.get("SCREENS") == "all"
@@ -90,5 +96,7 @@ def furnish(theatre: Theatre) -> None:
     play("cancel", manager_id=CANCELLED)
     assert play("start", steps=["first", "second"], name="Waiting run") == WAITING
     assert theatre.client.post("/jobs", data={"definition": "trial", "parameter.folder": "here"}).status_code == 303
+    for path, form in (("/pauses", {"definition": "trial"}), (f"/jobs/{WAITING}/pause", {}), ("/jobs/1/pause", {})):
+        assert theatre.client.post(path, data=form).status_code == 303
     for number in range(EARLIER):
         play("cancel", manager_id=play("start", steps=["only"], name=f"Earlier run {number}"))

@@ -58,6 +58,8 @@ class Run:
     steps: list[Step]
     status: str = "pending"
     began: bool = False
+    number: int = 0
+    """That of its definition."""
 
     def settle(self) -> None:
         """Applies DESIGN's rules until nothing moves any more."""
