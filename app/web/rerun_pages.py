@@ -41,7 +41,7 @@ async def rerun_chosen(job_id: FromPath[int], request: AnyRequest, access: TheAc
     form = {name: str(value) for name, value in (await request.form()).items()}
     await access.read(lambda snapshot: whole_run(snapshot.job(job_id), "run again"))
     plan = await plan_rerun(access, job_id, storable(form.get("from", "")) or None, form.get("text") == "now")
-    key = f"{job_id} {form['key'][:LONGEST_KEY]}" if form.get("key") else None
+    key = f"{job_id} {storable(form['key'])[:LONGEST_KEY]}" if form.get("key") else None
     try:
         made = await access.writer(rerun_as, plan, at_the_page(request), key)
     except NotRepeatable as refusal:

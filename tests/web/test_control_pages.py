@@ -182,6 +182,7 @@ def test_a_whole_run_is_run_again_once_and_each_links_to_the_other(pages: Pages)
     (again,) = [run for run in pages.get("/api/jobs?kind=manager").json()["jobs"] if run["id"] != manager_id]
     assert url == f"/jobs/{again['id']}"
     assert again["counts"]["total"] == 0
+    assert pages.get(f"/api{url}/logs").json()["total"] == 0
     new, old = pages.get(url, headers=HTML), pages.get(f"/jobs/{manager_id}", headers=HTML)
     assert f"Rerun of run {manager_id}." in text(new)
     assert f'href="/jobs/{manager_id}">run {manager_id}</a>' in new.text
