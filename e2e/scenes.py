@@ -57,9 +57,15 @@ PATHS = (
     "/queue?status=nonsense",
     "/definitions",
     "/definitions/trial",
+    f"/jobs/{FAILED}/retries/new",
+    f"/jobs/{CANCELLED}/retries/new",
+    f"/jobs/{FAILED}/reruns/new",
+    f"/jobs/{COMPLETED}/deletion/new",
+    "/jobs/1/deletion/new",
+    "/pauses",
 )
 """Every kind of page, in each of its states."""
-KINDS = [PATHS[at] for at in (0, 1, 4, 9, 12, 14, 17, 22, 24, 27, 30)]
+KINDS = [PATHS[at] for at in (0, 1, 4, 9, 12, 14, 17, 22, 24, 27, 30, 34, 35, 40)]
 """One of each kind."""
 
 EVERYTHING = {
@@ -126,5 +132,7 @@ def furnish(theatre: Theatre) -> None:
     play("cancel", manager_id=CANCELLED)
     assert play("start", steps=["first", "second"], name="Waiting run") == WAITING
     assert theatre.client.post("/jobs", data={"definition": "trial", "parameter.folder": "here"}).status_code == 303
+    for path, form in (("/pauses", {"definition": "trial"}), (f"/jobs/{WAITING}/pause", {}), ("/jobs/1/pause", {})):
+        assert theatre.client.post(path, data=form).status_code == 303
     for number in range(EARLIER):
         play("cancel", manager_id=play("start", steps=["only"], name=f"Earlier run {number}"))

@@ -14,6 +14,12 @@ _COMMANDS = {
     "serve": ("app.cli.serve", "serve"),
     "run": ("app.cli.run", "run"),
     "definitions": ("app.cli.definitions", "definitions"),
+    "cancel": ("app.cli.control", "cancel"),
+    "retry": ("app.cli.control", "retry"),
+    "rerun": ("app.cli.control", "rerun"),
+    "pause": ("app.cli.control", "pause"),
+    "resume": ("app.cli.control", "resume"),
+    "delete": ("app.cli.control", "delete"),
     "check": ("app.cli.check", "check"),
 }
 

@@ -17,6 +17,7 @@ import uvloop
 from app import steps
 from app.cli.log_setup import log_to_stderr
 from app.cli.options import parameter_option, read_settings, setting
+from app.cli.owner import here_or_there
 from app.cli.plans import absolute
 from app.cli.progress import Progress, progress_for
 from app.cli.refusals import Refusal, refusals
@@ -24,8 +25,7 @@ from app.cli.running import Running
 from app.cli.running_here import started_here
 from app.cli.running_there import started_there
 from app.cli.terminal_text import plain
-from app.main import Stepglass, open_stepglass
-from app.queue.ownership import AlreadyOwned, Owner
+from app.queue.ownership import Owner
 from app.queue.status import Status
 from app.settings import Settings
 from app.web.json_shapes import Tree
@@ -33,9 +33,6 @@ from app.work.definitions import read_entry
 from app.work.own_step_types import load_step_types
 
 EXIT_STATUS = {Status.COMPLETED: 0, Status.FAILED: 1, Status.CANCELLED: 3}
-
-START_PATIENCE = 10.0
-"""Seconds that a server which is just starting gets to say where it is."""
 
 
 @click.command
@@ -95,27 +92,13 @@ async def _watch(running: Running, progress: Progress) -> Tree:
 @asynccontextmanager
 async def _started(settings: Settings, definition: str, parameters: dict[str, str]) -> AsyncIterator[Running]:
     with ExitStack() as stack:
-        place = await _here_or_there(settings, stack, definition)
+        place = await here_or_there(settings, stack, plain(f"stepglass run {definition}"))
         if isinstance(place, Owner):
             async with started_there(place, definition, parameters, settings.steps) as running_there:
                 yield running_there
         else:
             async with started_here(place, definition, parameters) as running_here:
                 yield running_here
-
-
-async def _here_or_there(settings: Settings, stack: ExitStack, definition: str) -> Stepglass | Owner:
-    """The data directory, which is ours until the end of `stack`; or the server that owns it."""
-    deadline = asyncio.get_running_loop().time() + START_PATIENCE
-    while True:
-        try:
-            return stack.enter_context(open_stepglass(settings, plain(f"stepglass run {definition}")))
-        except AlreadyOwned as owned:
-            if owned.owner.url:
-                return owned.owner
-            if not owned.owner.is_starting or asyncio.get_running_loop().time() > deadline:
-                raise
-        await asyncio.sleep(0.1)
 
 
 def _cancel_on_signals(running: Running, watching: asyncio.Task[Tree]) -> list[asyncio.Task[None]]:

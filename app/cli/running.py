@@ -13,8 +13,6 @@ TAIL = 8
 PACE = 0.1
 """Seconds between two looks at a run that keeps changing."""
 
-REASON = "cancelled from the command line"
-
 
 class Running(Protocol):
     """One run: what becomes of it, and the way to cancel it."""

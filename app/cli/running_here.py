@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 
 from app.cli.plans import plan_or_refuse
 from app.cli.refusals import Refusal
-from app.cli.running import PACE, REASON, TAIL
+from app.cli.running import PACE, TAIL
 from app.main import Stepglass
+from app.queue.actor import Actor, Place
 from app.queue.snapshot import LogFilter, Snapshot
-from app.queue.store.cancel import cancel
+from app.queue.store.control import Target, cancel_as
 from app.queue.store.start import StartRefused, start
 from app.web.access import Access
 from app.web.api import read_tree
@@ -50,7 +51,7 @@ class RunningHere:
                 await asyncio.sleep(PACE)
 
     async def cancel(self) -> None:
-        await self._access.writer(cancel, self._job_id, REASON)
+        await self._access.writer(cancel_as, Target(self._job_id), Actor(Place.COMMAND_LINE))
 
     def _read(self, snapshot: Snapshot) -> tuple[Tree, list[Line]]:
         page = snapshot.log(LogFilter(manager_id=self._job_id), TAIL)

@@ -19,6 +19,7 @@ from app.cli.running import PACE, TAIL
 from app.queue.ownership import Owner
 from app.web.json_definitions import DefinitionAnswer, JobStarted, StartJob
 from app.web.json_shapes import Error, Line, Logs, Tree
+from app.web.who import COMMAND_LINE, PLACE
 from app.work.definitions import load_definition
 from app.work.own_step_types import load_step_types
 
@@ -34,7 +35,8 @@ async def started_there(
 ) -> AsyncIterator[RunningThere]:
     """Hands the definition to the server. Raises Refusal."""
     # Without trust_env: a proxy of the environment is not the way to this machine.
-    async with httpx.AsyncClient(base_url=owner.url, timeout=30, trust_env=False) as client:
+    headers = {PLACE: COMMAND_LINE}
+    async with httpx.AsyncClient(base_url=owner.url, headers=headers, timeout=30, trust_env=False) as client:
         try:
             types = await _parameter_types(client, definition, own_steps)
             request = StartJob(definition, _located(parameters, types))

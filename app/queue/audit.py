@@ -268,7 +268,7 @@ def _run(run: RunRecord, tolerance: Tolerance, ready: set[int]) -> Iterator[str]
 
 
 def _state(step: StepRecord) -> StepState:
-    return StepState(step.name, step.status, step.depends, OnError(step.on_error), step.always_run)
+    return StepState(step.name, step.status, step.depends, OnError(step.on_error), step.always_run, step.taken_from)
 
 
 _EXAMINATIONS: tuple[Callable[[Connection], Iterator[str]], ...] = (

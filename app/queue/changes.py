@@ -85,6 +85,21 @@ class ScheduleChanged:
     definition: str
 
 
+@dataclass(frozen=True, slots=True)
+class ItemsStopped:
+    """Work items ended while somebody may still be at work on them, and their step goes on."""
+
+    step_id: int
+    worker_ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PauseChanged:
+    """Something was paused or resumed. `scope`: as it is stored (see `pauses`)."""
+
+    scope: str
+
+
 Change = (
     RunChanged
     | RunDeleted
@@ -93,9 +108,11 @@ Change = (
     | DocumentsChanged
     | DefinitionsChanged
     | ScheduleChanged
+    | PauseChanged
     | StepReleased
     | WorkAdded
     | WorkStopped
+    | ItemsStopped
 )
 
 

@@ -49,8 +49,11 @@ class Level(StrEnum):
     ERROR = "error"
 
 
+_is_rerun = sa.text("rerun_of IS NOT NULL")
+
+
 class ManagerJob(SQLModel, table=True):
-    """One run of a definition."""
+    """One run of a definition. `rerun_of`: the run that it repeats, which may have been deleted since."""
 
     __tablename__ = "manager_job"
     __table_args__ = (
@@ -59,6 +62,7 @@ class ManagerJob(SQLModel, table=True):
         sa.Index("manager_job_latest", "definition", "id"),
         sa.Index("manager_job_by_status", "status", "id"),
         sa.Index("manager_job_by_time", "created_at"),
+        sa.Index("manager_job_by_rerun", "rerun_of", sqlite_where=_is_rerun, postgresql_where=_is_rerun),
     )
 
     id: int = Field(primary_key=True, sa_type=sa.BigInteger, sa_column_kwargs={"autoincrement": False})
@@ -77,6 +81,7 @@ class ManagerJob(SQLModel, table=True):
     finished_at: float | None = None
     scheduled_for: str | None = None
     """The tick that it was started for, in the time zone of its schedule: 2026-11-21T03:00:00+01:00."""
+    rerun_of: int | None = Field(default=None, sa_type=sa.BigInteger)
 
 
 class RunTag(SQLModel, table=True):
@@ -93,7 +98,8 @@ class RunTag(SQLModel, table=True):
 
 class StepJob(SQLModel, table=True):
     """One step of a run. `ready`: nothing it waits for is left and somebody may plan it. `planned`: its planning has
-    yielded the last work item. `totals`: what it has used in all, by name."""
+    yielded the last work item. `totals`: what it has used in all, by name. `taken_from`: the run whose results stand
+    for this step, which does not run."""
 
     __tablename__ = "step_job"
     __table_args__ = (
@@ -125,6 +131,7 @@ class StepJob(SQLModel, table=True):
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    taken_from: int | None = Field(default=None, sa_type=sa.BigInteger)
 
 
 _has_failed = sa.text("failure_pattern IS NOT NULL")
@@ -382,3 +389,33 @@ class Sequence(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     value: int = Field(sa_type=sa.BigInteger)
+
+
+class ActionRow(SQLModel, table=True):
+    """What somebody did to a run, a step or a work item; without a run: to the queue, a definition, or a run that is
+    gone. `key`: a name that its caller gave it, so that it is done once. `made_id`: the run that a rerun started."""
+
+    __tablename__ = "action"
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=sa.BigInteger().with_variant(sa.Integer, "sqlite"))
+    manager_id: int | None = Field(
+        default=None, sa_type=sa.BigInteger, foreign_key="manager_job.id", ondelete="CASCADE", index=True
+    )
+    job_id: int | None = Field(default=None, sa_type=sa.BigInteger)
+    at: float
+    who: str
+    verb: str
+    said: str
+    key: str | None = Field(default=None, unique=True)
+    made_id: int | None = Field(default=None, sa_type=sa.BigInteger)
+
+
+class PauseRow(SQLModel, table=True):
+    """Something of which nothing is claimed: the whole queue, a definition or a run, by its `scope` (see `pauses`)."""
+
+    __tablename__ = "pause"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    scope: str = Field(primary_key=True)
+    who: str
+    at: float

@@ -108,10 +108,21 @@ class StepRecord:
     finished_at: float | None
     totals: tuple[tuple[str, float], ...] = ()
     """(name, amount): what it has used in all, such as tokens."""
+    taken_from: int | None = None
+    """The run whose results stand for this step."""
 
     @property
     def is_final(self) -> bool:
         return self.status in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """By whom and when something was paused. `what`: "run 12", "definition news", "the queue"."""
+
+    what: str
+    who: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,10 @@ class RunRecord:
     steps: tuple[StepRecord, ...]
     scheduled_for: str | None = None
     """The tick that it was started for, in the time zone of its schedule: 2026-11-21T03:00:00+01:00."""
+    rerun_of: int | None = None
+    """The run that it repeats, which may have been deleted since."""
+    paused: Paused | None = None
+    """Why nothing of it is begun, while it is not over."""
 
     @property
     def counts(self) -> Counts:
@@ -351,6 +366,27 @@ class MinuteRecord:
     minute: int
     completed: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRecord:
+    """What somebody did to a run or a part of it. `made_id`: the run that a rerun started."""
+
+    id: int
+    at: float
+    who: str
+    verb: str
+    said: str
+    made_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """Runs that belong together: the one that a run repeats, if it is still there, and those that repeat it, the
+    newest first."""
+
+    rerun_of: int | None
+    reruns: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,3 +65,7 @@ class RunPlan:
     """How many runs of the definition may be in progress at once."""
     text: str = ""
     """The definition file as it was when the run started."""
+    rerun_of: int | None = None
+    """The run that this one repeats."""
+    taken: tuple[str, ...] = ()
+    """Steps that do not run, since their results are taken from `rerun_of`."""

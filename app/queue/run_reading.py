@@ -8,7 +8,7 @@ steps; who would change anything else of a run that is over has to change one of
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from sqlalchemy import ColumnElement, String, bindparam, cast, func, select
 from sqlalchemy.engine import Connection
 
 from app.queue.kept_runs import KeptRuns, State
+from app.queue.pauses import pause_of, pauses
 from app.queue.places import BadCursor, place_number
-from app.queue.records import Counts, RunPage, RunRecord, StepRecord
-from app.queue.status import FINAL, Status
+from app.queue.records import Counts, Paused, RunPage, RunRecord, StepRecord
+from app.queue.status import ACTIVE, FINAL, Status
 from app.queue.tables import manager_job, run_tag, step_counter, step_job
 
 _runs = (
@@ -142,7 +143,9 @@ def runs_by_id(connection: Connection, ids: Sequence[int]) -> list[RunRecord]:
     steps: defaultdict[int, list[StepRecord]] = defaultdict(list)
     for row in connection.execute(_steps, {"ids": ids}):
         steps[row.manager_id].append(_step(row, Counts.of(counts[row.id])))
-    return [_run(row, tuple(steps[row.id])) for row in connection.execute(_runs, {"ids": ids})]
+    rows = connection.execute(_runs, {"ids": ids}).all()
+    paused = pauses(connection) if any(row.status in ACTIVE for row in rows) else {}
+    return [_run(row, tuple(steps[row.id]), paused) for row in rows]
 
 
 def _step(row: Any, counts: Counts) -> StepRecord:
@@ -166,10 +169,11 @@ def _step(row: Any, counts: Counts) -> StepRecord:
         started_at=row.started_at,
         finished_at=row.finished_at,
         totals=tuple((row.totals or {}).items()),
+        taken_from=row.taken_from,
     )
 
 
-def _run(row: Any, steps: tuple[StepRecord, ...]) -> RunRecord:
+def _run(row: Any, steps: tuple[StepRecord, ...], paused: Mapping[str, Paused]) -> RunRecord:
     return RunRecord(
         id=row.id,
         definition=row.definition,
@@ -183,6 +187,8 @@ def _run(row: Any, steps: tuple[StepRecord, ...]) -> RunRecord:
         finished_at=row.finished_at,
         steps=steps,
         scheduled_for=row.scheduled_for,
+        rerun_of=row.rerun_of,
+        paused=pause_of(paused, row.id, row.definition) if row.status in ACTIVE else None,
     )
 
 

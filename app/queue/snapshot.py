@@ -14,7 +14,15 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Connection
 
-from app.queue import definition_reading, document_facets, document_lists, failure_reading, minute_reading, run_reading
+from app.queue import (
+    action_reading,
+    definition_reading,
+    document_facets,
+    document_lists,
+    failure_reading,
+    minute_reading,
+    run_reading,
+)
 from app.queue.database import Database
 from app.queue.definition_reading import DefinitionState, RunBrief
 from app.queue.deletions import deletions_in
@@ -23,8 +31,10 @@ from app.queue.job_lists import JobFilter, JobLists
 from app.queue.kept_runs import KeptRuns
 from app.queue.log_reading import LogFilter, LogReading
 from app.queue.models import Kind
+from app.queue.pauses import pauses
 from app.queue.places import LARGEST
 from app.queue.records import (
+    ActionRecord,
     Counts,
     DocumentFacets,
     DocumentPage,
@@ -32,15 +42,20 @@ from app.queue.records import (
     ItemRecord,
     JobPage,
     JobRecord,
+    Kin,
     LogLine,
     LogPage,
     MinuteRecord,
+    Paused,
     RunPage,
     RunRecord,
     Statistics,
     StepRecord,
     WholeDocument,
 )
+from app.queue.rerun_reading import plan_of
+from app.queue.retrying import Again, Foreseen, foresee
+from app.queue.run_plan import RunPlan
 from app.queue.run_reading import RunFilter
 from app.queue.schedule_reading import ScheduleRecord, TickRecord, schedules, ticks_of
 from app.queue.tables import manager_job, sequence, step_counter, step_job
@@ -148,6 +163,29 @@ class Snapshot:
     def failures(self, manager_id: int, most: int) -> tuple[FailureGroup, ...]:
         """A run's failed work items grouped by message, the groups with the newest failures first."""
         return failure_reading.failure_groups(self._connection, manager_id, most)
+
+    def actions(self, manager_id: int | None, most: int) -> tuple[ActionRecord, ...]:
+        """What people did, the newest first: to a run and its parts, or to anything."""
+        return action_reading.actions(self._connection, manager_id, most)
+
+    def kin(self, manager_id: int) -> Kin:
+        """The run that this one repeats, and those that repeat it."""
+        return action_reading.kin(self._connection, manager_id, self._deleted)
+
+    def plan_of(self, manager_id: int) -> RunPlan:
+        """What a run was started with, to be started again. Raises UnknownJob."""
+        plan = plan_of(self._connection, manager_id) if manager_id <= LARGEST else None
+        if plan is None or manager_id in self._deleted:
+            raise UnknownJob(manager_id)
+        return plan
+
+    def pauses(self) -> tuple[Paused, ...]:
+        """Everything that is paused, the longest paused first."""
+        return tuple(pauses(self._connection).values())
+
+    def foresee(self, again: Again) -> Foreseen:
+        """What a retry would do."""
+        return foresee(self._connection, again)
 
     def slowest(self, manager_id: int, most: int) -> tuple[JobRecord, ...]:
         """The work items of a run that took longest, among those that have ended."""

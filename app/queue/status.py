@@ -56,6 +56,8 @@ class StepState:
     depends: Sequence[str] = ()
     on_error: OnError = OnError.FAIL
     always_run: bool = False
+    taken_from: int | None = None
+    """The run whose results stand for this step, in a run from a later step on."""
 
 
 def step_verdict(planned: bool, counts: Counts, tolerance: Tolerance) -> Verdict | None:
@@ -109,6 +111,8 @@ def start_verdict(step: StepState, others: Mapping[str, StepState]) -> Verdict |
 
 
 def _why_not_after(other: StepState) -> str | None:
+    if other.taken_from is not None:
+        return None
     if other.status is Status.FAILED and other.on_error is not OnError.CONTINUE:
         return f"step {other.name} failed"
     if other.status in (Status.SKIPPED, Status.CANCELLED):
@@ -147,7 +151,15 @@ def manager_verdict(steps: Sequence[StepState]) -> Verdict | None:
         return Verdict(Status.FAILED, f"step{'s' if len(fatal) > 1 else ''} {', '.join(fatal)} failed")
     if failed:
         return Verdict(Status.COMPLETED, f"{len(failed)} of {len(steps)} steps failed and did not stop it")
-    odd = [f"{count} {status}" for status in (Status.SKIPPED, Status.CANCELLED) if (count := _count(steps, status))]
+    of_its_own = [step for step in steps if step.taken_from is None]
+    cancelled, skipped = _count(of_its_own, Status.CANCELLED), _count(of_its_own, Status.SKIPPED)
+    if cancelled and cancelled + skipped == len(of_its_own):
+        return Verdict(
+            Status.CANCELLED, "its only step was cancelled" if len(steps) == 1 else "its steps were cancelled"
+        )
+    odd = [f"{number} {status}" for number, status in ((skipped, "skipped"), (cancelled, "cancelled")) if number]
+    if taken := [step.taken_from for step in steps if step.taken_from is not None]:
+        odd.append(f"{len(taken)} taken from run {taken[0]}")
     if odd:
         return Verdict(Status.COMPLETED, f"{', '.join(odd)} of {len(steps)} steps")
     return Verdict(

@@ -33,6 +33,8 @@ page_text = _table(models.PageText)
 schedule = _table(models.ScheduleRow)
 schedule_tick = _table(models.ScheduleTick)
 sequence = _table(models.Sequence)
+action = _table(models.ActionRow)
+pause = _table(models.PauseRow)
 
 
 def _ddl(statement: str) -> Any:

@@ -9,12 +9,15 @@ from litestar import MediaType, Response, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from app.queue.store.cancel import cancel
+from app.queue.store.control import cancel_as
 from app.queue.store.start import AlreadyRunning, DefinitionDisabled, start
 from app.web import dom
 from app.web.access import Access, NoSuchDefinition, NotStartable
+from app.web.control import target_of
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
 from app.web.live.hub import Live
+from app.web.retry_pages import page_of
+from app.web.who import at_the_page
 
 PARAMETER = "parameter."
 """Before the name of a parameter in the form that starts a run."""
@@ -44,11 +47,11 @@ async def start_run(request: AnyRequest, access: TheAccess, live: TheLive) -> Re
 
 
 @post("/jobs/{job_id:int}/cancellation", include_in_schema=False)
-async def cancel_run(job_id: FromPath[int], access: TheAccess) -> Redirect:
-    """Cancels a run and shows it; one that has ended by now stays as it ended."""
-    await access.read(lambda snapshot: snapshot.run(job_id))
-    await access.writer(cancel, job_id, "cancelled by a person")
-    return Redirect(dom.job_url(job_id), status_code=303)
+async def cancel_run(job_id: FromPath[int], request: AnyRequest, access: TheAccess) -> Redirect:
+    """Cancels a run, a step or a work item and shows it; what has ended by now stays as it ended."""
+    job = await access.read(lambda snapshot: snapshot.job(job_id))
+    await access.writer(cancel_as, target_of(job), at_the_page(request))
+    return Redirect(page_of(job), status_code=303)
 
 
 def _refused(

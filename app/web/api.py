@@ -21,8 +21,17 @@ from app.queue.store.definitions import switch
 from app.queue.store.start import start
 from app.queue.text import storable
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
-from app.web.api_control import JobId, cancel_job, delete_job, retry_job
+from app.web.api_control import JobId, cancel_job, delete_job, rerun_job, retry_job
 from app.web.api_documents import list_documents, one_document
+from app.web.api_pause import (
+    list_pauses,
+    pause_definition,
+    pause_job,
+    pause_queue,
+    resume_definition,
+    resume_job,
+    resume_queue,
+)
 from app.web.errors import error_answers
 from app.web.json_definitions import (
     Definition,
@@ -210,7 +219,15 @@ def api_router() -> Router:
             job_logs,
             cancel_job,
             retry_job,
+            rerun_job,
             delete_job,
+            list_pauses,
+            pause_queue,
+            resume_queue,
+            pause_definition,
+            resume_definition,
+            pause_job,
+            resume_job,
             list_definitions,
             one_definition,
             list_documents,

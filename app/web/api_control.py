@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from litestar import delete, post
@@ -12,39 +11,59 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 
 from app.queue.models import Kind
 from app.queue.places import LARGEST
-from app.queue.records import JobRecord
-from app.queue.store.cancel import cancel
-from app.queue.store.delete import NotOver, delete_run
-from app.queue.store.retry import Again, NothingToRetry, retry
+from app.queue.store.actions import items
+from app.queue.store.control import cancel_as, delete_as, retry_as
+from app.queue.store.delete import NotOver
+from app.queue.store.rerun import NotRepeatable, rerun_as
+from app.queue.store.retry import NothingToRetry
+from app.queue.text import storable
 from app.web import dom
 from app.web.access import Access
+from app.web.control import again_of, concurrency_of, plan_rerun, target_of, whole_run
+from app.web.dependencies import AnyRequest
 from app.web.errors import Conflict, error_answers
-from app.web.json_shapes import Cancelled, Deleted, Retried
+from app.web.json_shapes import Cancelled, Deleted, Rerun, Retried
+from app.web.who import at_the_api
 
 JobId = Annotated[int, Parameter(ge=1, le=LARGEST, description="The id of a run, a step or a work item.")]
 Pattern = Annotated[
     str | None,
     Parameter(max_length=400, description="Only the failures of this group: `pattern` of one in the run's tree."),
 ]
+FromStep = Annotated[
+    str | None, Parameter(max_length=200, description="The step to start from; what those before it made is taken.")
+]
+AsNow = Annotated[bool, Parameter(description="With the definition as it is now, not as it was.")]
+Key = Annotated[
+    str | None,
+    Parameter(max_length=100, description="Of your own choice: asked for again with it, no other run starts."),
+]
 WithCancelled = Annotated[bool, Parameter(description="Also what a person cancelled.")]
 
 
 @post("/jobs/{job_id:int}/cancellation", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 503))
-async def cancel_job(job_id: JobId, access: NamedDependency[Access]) -> Cancelled:
-    """Cancels a run with everything in it that has not ended."""
-    _whole_run(await access.read(lambda snapshot: snapshot.job(job_id)), "cancelled")
-    if not await access.writer(cancel, job_id, "cancelled through the API"):
+async def cancel_job(job_id: JobId, request: AnyRequest, access: NamedDependency[Access]) -> Cancelled:
+    """Cancels a run or a step with everything in it that has not ended, or one work item.
+
+    What waits never starts; what runs is told to stop, and is ended if it does not."""
+    job = await access.read(lambda snapshot: snapshot.job(job_id))
+    said = await access.writer(cancel_as, target_of(job), at_the_api(request))
+    if said is None:
         ended = await access.read(lambda snapshot: snapshot.job(job_id))
-        raise Conflict(f"job {job_id} has ended already: {ended.status}, {ended.reason}", url=dom.job_url(job_id))
+        why = f", {ended.reason}" if ended.reason else ""
+        raise Conflict(f"job {job_id} has ended already: {ended.status}{why}", url=dom.job_url(job_id))
+    if job.kind is not Kind.MANAGER:
+        return Cancelled(access.monitor.revision, job_id, f"job {job_id}: {said}")
     cancelled = await access.read(lambda snapshot: snapshot.job(job_id))
     stopped = cancelled.counts.cancelled if cancelled.counts else 0
-    detail = f"job {job_id} is cancelled, with {_items(stopped)} that had not ended"
+    detail = f"job {job_id} is cancelled, with {items(stopped)} that had not ended"
     return Cancelled(access.monitor.revision, job_id, detail)
 
 
 @post("/jobs/{job_id:int}/retries", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 503))
 async def retry_job(
     job_id: JobId,
+    request: AnyRequest,
     access: NamedDependency[Access],
     pattern: Pattern = None,
     cancelled: WithCancelled = False,
@@ -54,47 +73,47 @@ async def retry_job(
     What succeeded is kept. What was cancelled or skipped because of the failure is evaluated again. Asked for twice it
     is done once: then nothing is left that has failed, which is a conflict."""
     job = await access.read(lambda snapshot: snapshot.job(job_id))
-    again = Again(job.manager_id, job.step_id, job.id if job.kind is Kind.WORKER else None, pattern or None, cancelled)
-    concurrency = await asyncio.to_thread(_concurrency, access, job.definition)
+    again = again_of(job, pattern or None, cancelled)
+    concurrency = await concurrency_of(access, job.definition)
     try:
-        done = await access.writer(retry, again, "retried through the API", concurrency)
+        done = await access.writer(retry_as, again, at_the_api(request), concurrency)
     except NothingToRetry as refusal:
         raise Conflict(str(refusal), url=dom.job_url(job_id)) from refusal
     steps = f"{len(done.steps):,} step{'' if len(done.steps) == 1 else 's'}"
-    detail = f"{_items(done.items)} of job {job_id} run again; {steps} that had ended will be evaluated again"
+    detail = f"{items(done.items)} of job {job_id} run again; {steps} that had ended will be evaluated again"
     return Retried(access.monitor.revision, job_id, done.items, done.steps, detail)
 
 
+@post("/jobs/{job_id:int}/reruns", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 422, 503))
+async def rerun_job(
+    job_id: JobId,
+    request: AnyRequest,
+    access: NamedDependency[Access],
+    from_step: FromStep = None,
+    as_now: AsNow = False,
+    key: Key = None,
+) -> Rerun:
+    """Starts a new run that repeats this one, with its parameters: wholly, or from a step on."""
+    whole_run(await access.read(lambda snapshot: snapshot.job(job_id)), "run again")
+    plan = await plan_rerun(access, job_id, from_step and storable(from_step), as_now)
+    try:
+        made = await access.writer(rerun_as, plan, at_the_api(request), f"{job_id} {storable(key)}" if key else None)
+    except NotRepeatable as refusal:
+        raise Conflict(str(refusal), url=dom.job_url(job_id)) from refusal
+    taken = f"; {', '.join(plan.taken)} taken from run {job_id}" if plan.taken else ""
+    detail = f"run {made} is a rerun of run {job_id}{taken}"
+    return Rerun(access.monitor.revision, made, job_id, list(plan.taken), dom.job_url(made), detail)
+
+
 @delete("/jobs/{job_id:int}", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 503))
-async def delete_job(job_id: JobId, access: NamedDependency[Access]) -> Deleted:
+async def delete_job(job_id: JobId, request: AnyRequest, access: NamedDependency[Access]) -> Deleted:
     """Deletes a run that is over with its steps, work items and logs. The documents that it made stay.
 
     It is gone from every list and number at once; its rows are removed little by little."""
-    job = _whole_run(await access.read(lambda snapshot: snapshot.job(job_id)), "deleted")
+    job = whole_run(await access.read(lambda snapshot: snapshot.job(job_id)), "deleted")
     try:
-        await access.writer(delete_run, job_id)
+        await access.writer(delete_as, job_id, at_the_api(request))
     except NotOver as refusal:
         raise Conflict(str(refusal), url=dom.job_url(job_id)) from refusal
-    items = _items(job.counts.total if job.counts else 0)
-    return Deleted(access.monitor.revision, job_id, f"job {job_id} is deleted, with {items} and their logs")
-
-
-def _whole_run(job: JobRecord, done: str) -> JobRecord:
-    """Raises Conflict for a part of a run."""
-    if job.kind is not Kind.MANAGER:
-        what = "a step" if job.kind is Kind.STEP else "a work item"
-        raise Conflict(
-            f"job {job.id} is {what}; only a whole run can be {done}: job {job.manager_id}",
-            url=dom.job_url(job.manager_id),
-        )
-    return job
-
-
-def _concurrency(access: Access, definition: str) -> int | None:
-    """How many runs of the definition may be in progress at once; None if that is not known any more."""
-    found = [each for each in access.catalog.definitions() if each.id == definition]
-    return found[0].concurrency if found else None
-
-
-def _items(number: int) -> str:
-    return f"{number:,} work item{'' if number == 1 else 's'}"
+    number = items(job.counts.total if job.counts else 0)
+    return Deleted(access.monitor.revision, job_id, f"job {job_id} is deleted, with {number} and their logs")

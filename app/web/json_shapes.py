@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from app.queue.models import Kind, Level
-from app.queue.records import Counts, FailureGroup, JobRecord, LogLine, RunRecord, Statistics, StepRecord
+from app.queue.records import Counts, FailureGroup, JobRecord, LogLine, Paused, RunRecord, Statistics, StepRecord
 from app.queue.status import FINAL, Status
 from app.queue.step_monitor import JobUpdate
 
@@ -262,6 +262,46 @@ class Retried(Struct, frozen=True):
     items: int
     steps: list[str]
     detail: str
+
+
+class Rerun(Struct, frozen=True):
+    """A run that repeats another. `taken`: steps that do not run, since their results are taken from `rerun_of`."""
+
+    revision: Revision
+    job_id: int
+    rerun_of: int
+    taken: list[str]
+    url: str
+    detail: str
+
+
+class Pausing(Struct, frozen=True):
+    """What a pause or its end did. `what`: the queue, a definition or a run."""
+
+    revision: Revision
+    what: str
+    paused: bool
+    detail: str
+
+
+class PauseJson(Struct, frozen=True):
+    """Something that is paused, by whom and since when."""
+
+    what: str
+    who: str
+    at: datetime
+
+    @classmethod
+    def of(cls, pause: Paused) -> PauseJson:
+        return cls(pause.what, pause.who, moment(pause.at))
+
+
+class Pauses(Struct, frozen=True):
+    """Everything that is paused."""
+
+    revision: Revision
+    total: int
+    pauses: list[PauseJson]
 
 
 class Deleted(Struct, frozen=True):

@@ -57,6 +57,7 @@ class QueueView:
         page = snapshot.runs(self.matching, RUNS_PER_PAGE, self.cursor, self.newest)
         painter = easel.painter
         children = {
+            "pauses": painter.piece("pauses.html", "pauses", pauses=snapshot.pauses()),
             "statistics": painter.once(statistics.paint_statistics, everything),
             "throughput": painter.once(throughput.paint_throughput, snapshot.minutes(throughput.MINUTES)),
             "caption": painter.piece("run_list_caption.html", "runs-caption", view=self, total=page.total),

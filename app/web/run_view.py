@@ -8,11 +8,13 @@ from app.queue.changes import Change
 from app.queue.snapshot import Snapshot
 from app.web import dom
 from app.web.painting import failures, runs, timeline
+from app.web.painting.actions import paint_actions
 from app.web.painting.jobs import paint_slowest
 from app.web.painting.logs import RUN_PANEL
 from app.web.screens import Easel, Screen, compose, concerns_run, icon_of, paint_announcement
 
 MOST_GROUPS = 30
+MOST_ACTIONS = 10
 SLOWEST = 10
 
 
@@ -36,7 +38,8 @@ class RunView:
         groups = snapshot.failures(run.id, MOST_GROUPS) if run.counts.failed else ()
         slowest = snapshot.slowest(run.id, SLOWEST)
         children = {
-            "head": runs.paint_title(painter, runs.RunHead(run)),
+            "head": runs.paint_title(painter, runs.RunHead(run), snapshot.kin(run.id)),
+            "actions": paint_actions(painter, run.id, snapshot.actions(run.id, MOST_ACTIONS)),
             "timeline": timeline.paint_timeline(painter, run),
             "steps": runs.paint_steps(painter, easel.shelf, snapshot, run, RUN_PANEL, on_run_page=True),
             "failures": failures.paint_failures(painter, run, groups),

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from app.queue.changes import RunChanged, RunDeleted, StepChanged, StepReleased, WorkAdded, WorkStopped
+from app.queue.changes import ItemsStopped, RunChanged, RunDeleted, StepChanged, StepReleased, WorkAdded, WorkStopped
 from app.queue.database import Database
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
@@ -82,6 +82,7 @@ class Runner:
         self._deadlines: dict[int, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped_meanwhile: set[int] = set()
+        self._items_stopped_meanwhile: set[int] = set()
         self._due: asyncio.TimerHandle | None = None
         self._stopping = False
         self._main: asyncio.Task[None] | None = None
@@ -144,6 +145,10 @@ class Runner:
                     self._planning.cancel(step_id)
                     self._loop_work.cancel(worker_ids)
                     self._process_work.cancel(worker_ids)
+                case ItemsStopped(_, worker_ids):
+                    self._items_stopped_meanwhile |= worker_ids
+                    self._loop_work.cancel(worker_ids)
+                    self._process_work.cancel(worker_ids)
                 case RunChanged(manager_id, status) if status in FINAL:
                     self._forget_deadline(manager_id)
                 case RunDeleted(manager_id):
@@ -202,18 +207,22 @@ class Runner:
                 self._wake_when_due()
             return  # an ending wakes us when nothing is free
         marks = self._lanes.marks(wanted)
+        self._items_stopped_meanwhile.clear()
         claimed = await self._writer(claim, wanted)
         for step_id, due_at in claimed.due_at.items():
             self._lanes.drained(step_id, due_at, marks[step_id])
         by_step: dict[int, list[Any]] = {}
+        stopped: dict[int, list[Any]] = {}
         for item in claimed.items:
-            by_step.setdefault(item.step_id, []).append(item)
+            lost = item.id in self._items_stopped_meanwhile or self._lanes.get(item.step_id) is None
+            (stopped if lost else by_step).setdefault(item.step_id, []).append(item)
         for step_id, items in by_step.items():
             if lane := self._lanes.get(step_id):
                 self._run(lane, items)
-            else:  # its step was stopped while the claim was on its way
-                fences = [(item.id, item.attempt) for item in items]
-                self._spawn(until_stored(self._writer, release, step_id, fences))
+        for step_id, items in stopped.items():
+            # They, or their step, were stopped while the claim was on its way: whichever are still ours go back.
+            fences = [(item.id, item.attempt) for item in items]
+            self._spawn(until_stored(self._writer, release, step_id, fences))
         self._wake.set()
 
     def _run(self, lane: Lane, items: list[Any]) -> None:

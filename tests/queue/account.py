@@ -58,6 +58,8 @@ class Run:
     steps: list[Step]
     status: str = "pending"
     began: bool = False
+    number: int = 0
+    """That of its definition."""
 
     def settle(self) -> None:
         """Applies DESIGN's rules until nothing moves any more."""
@@ -65,7 +67,9 @@ class Run:
             pass
         if self.status in ("pending", "running") and all(step.final for step in self.steps):
             fatal = [s for s in self.steps if s.status == "failed" and s.plan.on_error is not OnError.CONTINUE]
-            self.status = "failed" if fatal else "completed"
+            borne = any(step.status in ("failed", "completed") for step in self.steps)
+            stopped = not borne and any(step.status == "cancelled" for step in self.steps)
+            self.status = "failed" if fatal else "cancelled" if stopped else "completed"
 
     def _end_a_step(self) -> bool:
         for step in self.steps:

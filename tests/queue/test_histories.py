@@ -27,17 +27,20 @@ from hypothesis.stateful import (
 from sqlalchemy import delete
 
 from app.queue import audit
+from app.queue.actor import Actor, Place
 from app.queue.database import Database
 from app.queue.models import Kind
+from app.queue.pauses import QUEUE, Scope
 from app.queue.run_plan import FailureAction, OnError, RunPlan, StepPlan, Tolerance
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import JobFilter, LogFilter, RunFilter, Snapshot
 from app.queue.status import Status
-from app.queue.store.cancel import cancel
+from app.queue.store.cancel import cancel, cancel_item, cancel_step
 from app.queue.store.claim import claim, release, rescue
 from app.queue.store.delete import NotOver, delete_run, deletions_begun
 from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
+from app.queue.store.pause import NothingToPause, pause_as, resume_as
 from app.queue.store.plan import NewItem, claim_plans, end_planning, fail_planning, plan, spawn
 from app.queue.store.retry import Again, NothingToRetry, retry
 from app.queue.store.start import start
@@ -61,6 +64,7 @@ STEPS = st.lists(
 TOLERANCE = st.builds(Tolerance, st.integers(-1, 3), st.sampled_from(list(FailureAction)))
 OVER = ("failed", "cancelled", "skipped")
 PICK = st.integers(0, 10_000)
+ANN = Actor(Place.PAGE, "ann")
 
 
 class Histories(RuleBasedStateMachine):
@@ -76,6 +80,7 @@ class Histories(RuleBasedStateMachine):
         self.number = 0
         self.going: list[int] = []
         """Runs whose deletion has begun."""
+        self.paused: set[Scope] = set()
         self.last_revision = 0
         self._open()
         if self.address:
@@ -117,13 +122,14 @@ class Histories(RuleBasedStateMachine):
         run_plan = RunPlan(f"definition {self.number}", "Trial", plans, tolerance=tolerance)
         manager_id = self.write(start, run_plan)
         steps = [Step(step, manager_id + 1 + n) for n, step in enumerate(plans)]
-        self.runs.append(Run(manager_id, tolerance, steps))
+        self.runs.append(Run(manager_id, tolerance, steps, number=self.number))
 
     @rule(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=3), end=st.booleans(), fail=st.booleans())
     @precondition(lambda self: self.runs)
     def plan_what_is_released(self, sizes: list[int], end: bool, fail: bool) -> None:
         for claimed in self.write(claim_plans, 2):
             run, step = self._step(claimed.step.step_id)
+            assert not self._begins_nothing(run)
             step.status, step.planner, step.began = "running", claimed.attempt, True
             run.status, run.began = "running", True
             for number, size in enumerate(sizes):
@@ -166,10 +172,12 @@ class Histories(RuleBasedStateMachine):
 
     @rule(pick=PICK, most=st.integers(1, 4))
     def claim_some(self, pick: int, most: int) -> None:
-        steps = [step for _, step in self._steps()]
+        steps = self._steps()
         assume(steps)
-        step = steps[pick % len(steps)]
+        run, step = steps[pick % len(steps)]
         expected = [item_id for item_id, item in sorted(step.items.items()) if item.status == "pending"][:most]
+        if self._begins_nothing(run):
+            expected = []
         claimed = self.write(claim, {step.id: most}).items
         assert [item.id for item in claimed] == expected
         for item in claimed:
@@ -244,6 +252,58 @@ class Histories(RuleBasedStateMachine):
         if could:
             run.stop("cancelled")
 
+    @rule(pick=PICK)
+    def cancel_a_step(self, pick: int) -> None:
+        steps = self._steps()
+        assume(steps)
+        run, step = steps[pick % len(steps)]
+        could = not step.final
+        assert self.write(cancel_step, step.id, "cancelled by a person") == could
+        if could:
+            run.cancel_items(step, by_failure=False)
+            step.status, step.by_failure = "cancelled", False
+            step.lines += 1
+            run.settle()
+
+    @rule(pick=PICK)
+    def cancel_an_item(self, pick: int) -> None:
+        items = [(r, s, item_id) for r, s in self._steps() for item_id in s.items]
+        assume(items)
+        run, step, item_id = items[pick % len(items)]
+        item = step.items[item_id]
+        could = item.status in ("pending", "running")
+        assert self.write(cancel_item, item_id, "cancelled by a person") == could
+        if could:
+            item.status, item.by_failure = "cancelled", False
+            step.lines += 1
+            run.settle()
+
+    @rule(pick=PICK, of=st.sampled_from(["run", "definition", "queue"]), end=st.booleans())
+    def pause_or_resume(self, pick: int, of: str, end: bool) -> None:
+        assume(self.runs)
+        run = self.runs[pick % len(self.runs)]
+        manager = run.id if of == "run" else None
+        scope = Scope(f"definition {run.number}" if of == "definition" else None, manager)
+        paused = self._paused()
+        if end:
+            assert self.write(resume_as, scope, ANN) == (scope in paused)
+            self.paused.discard(scope)
+        elif of == "run" and run.status not in ("pending", "running"):
+            with pytest.raises(NothingToPause):
+                self.write(pause_as, scope, ANN)
+        else:
+            assert self.write(pause_as, scope, ANN) == (scope not in paused)
+            self.paused.add(scope)
+
+    def _paused(self) -> set[Scope]:
+        """What is paused: with its end a run is not paused any more."""
+        active = {run.id for run in self.runs if run.status in ("pending", "running")}
+        self.paused = {scope for scope in self.paused if scope.manager_id is None or scope.manager_id in active}
+        return self.paused
+
+    def _begins_nothing(self, run: Run) -> bool:
+        return bool({QUEUE, Scope(f"definition {run.number}"), Scope(manager_id=run.id)} & self._paused())
+
     @rule(pick=PICK, scope=st.sampled_from(["run", "step", "item", "group"]), cancelled=st.booleans())
     def retry_what_failed(self, pick: int, scope: str, cancelled: bool) -> None:
         steps = self._steps()
@@ -268,12 +328,17 @@ class Histories(RuleBasedStateMachine):
             chosen = [item for item in chosen if item.error == error]
             again = replace(again, pattern=ERRORS[error])
         planners = [(each.id, each.planner) for each in run.steps if not each.planned and each.planner]
+        foreseen = self._read(lambda snapshot: snapshot.foresee(again))
+        assert foreseen.total == sum(len(each.items) for each in run.steps)
+        assert foreseen.kept == sum(each.number("completed") for each in run.steps)
         if run.retry(covered, chosen, scope in ("run", "step"), cancelled):
-            self.write(retry, again, "retried by a person")
+            done = self.write(retry, again, "retried by a person")
+            assert (foreseen.items, list(foreseen.steps)) == (done.items, done.steps)
             for step_id, planner in planners:
                 if not self._step(step_id)[1].planner:
                     self.write(end_planning, step_id, planner)  # one that was told to stop, and comes too late
         else:
+            assert foreseen.is_nothing
             with pytest.raises(NothingToRetry):
                 self.write(retry, again, "retried by a person")
 
@@ -339,6 +404,8 @@ class Histories(RuleBasedStateMachine):
         assert sorted(shown) == [run.id for run in self.runs]
         for run in self.runs:
             assert shown[run.id].status == run.status
+            going_on = run.status in ("pending", "running")
+            assert (shown[run.id].paused is not None) == (going_on and self._begins_nothing(run))
             for step, row in zip(run.steps, shown[run.id].steps, strict=True):
                 assert (row.id, row.status, row.log_count) == (step.id, step.status, step.lines)
                 assert row.reason or row.status is Status.RUNNING

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from app.queue.actor import Actor, Place
 from app.queue.documents import Document
 from app.queue.models import Level
+from app.queue.pauses import QUEUE, Scope
+from app.queue.rerun_reading import repeating
 from app.queue.run_plan import FailureAction, OnError, RunPlan, StepPlan, Tolerance
 from app.queue.store.cancel import cancel
 from app.queue.store.claim import ClaimedItem, claim
+from app.queue.store.control import Target, cancel_as
 from app.queue.store.delete import NotOver, delete_run
 from app.queue.store.documents import Saving, delete_documents, save_documents
 from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
+from app.queue.store.pause import NothingToPause, pause_as, resume_as
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
+from app.queue.store.rerun import NotRepeatable, rerun_as
 from app.queue.store.retry import Again, NothingToRetry, retry
 from app.queue.store.start import start
 from app.queue.store.totals import add_to_totals
 from app.queue.writer import Writer
 
 LEVELS = tuple(Level)
+ACTORS = (Actor(Place.PAGE), Actor(Place.API, "ann <b>"))
 
 
 class Moves:
@@ -99,6 +106,39 @@ class Moves:
     async def cancel(self, number: int) -> None:
         if self.runs:
             await self.write(cancel, self.runs[number % len(self.runs)], "cancelled by a person")
+
+    async def cancel_part(self, number: int) -> None:
+        """A step or a work item that was at work once."""
+        if not self._steps:
+            return
+        manager_id, step_id = self._steps[number % len(self._steps)]
+        item_id = None if number % 3 == 0 or not self._claimed else self._claimed[number % len(self._claimed)].id
+        await self.write(cancel_as, Target(manager_id, step_id, item_id), ACTORS[number % 2])
+
+    async def pause(self, number: int) -> None:
+        """A run, the definition or the queue."""
+        if self.runs:
+            with suppress(NothingToPause):
+                await self.write(pause_as, self._scope(number), ACTORS[number % 2])
+
+    async def resume(self, number: int) -> None:
+        if self.runs:
+            await self.write(resume_as, self._scope(number), ACTORS[number % 2])
+
+    def _scope(self, number: int) -> Scope:
+        of_run = Scope(manager_id=self.runs[number % len(self.runs)])
+        return (QUEUE, Scope("trial"), of_run, of_run)[number % 4]
+
+    async def rerun(self, number: int) -> None:
+        """Wholly, or from the second step on."""
+        if not self.runs or len(self.runs) > 3:
+            return
+        manager_id = self.runs[number % len(self.runs)]
+        first, second = StepPlan("first", "trial"), StepPlan("second", "trial", depends=("first",))
+        run = RunPlan("trial", "Trial", (first, second), concurrency=100)
+        with suppress(NotRepeatable):
+            plan = repeating(run, manager_id, "second" if number % 2 else None)
+            self.runs.append(await self.write(rerun_as, plan, ACTORS[0]))
 
     async def delete(self, number: int) -> None:
         """A batch of it; whoever works deletes the rest."""

@@ -316,9 +316,11 @@ def test_a_run_is_cancelled_once(acting: TestClient[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["step", "worker"])
-def test_only_a_whole_run_is_cancelled(api: TestClient[Any], kind: str) -> None:
+def test_a_part_of_a_run_that_has_ended_is_not_cancelled(api: TestClient[Any], kind: str) -> None:
     job_id = get(api, "/api/jobs", kind=kind, manager_id=1)["jobs"][0]["id"]
-    assert refusal(api.post(f"/api/jobs/{job_id}/cancellation"), 409)["url"] == "/jobs/1"
+    error = refusal(api.post(f"/api/jobs/{job_id}/cancellation"), 409)
+    assert error["url"] == f"/jobs/{job_id}"
+    assert "has ended already" in error["detail"]
 
 
 def test_cancelling_what_does_not_exist_is_not_found(api: TestClient[Any]) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from app.queue.actor import Actor, Place
 from app.queue.models import Kind
+from app.queue.pauses import Scope
 from app.queue.run_plan import OnError, StepPlan
 from app.queue.snapshot import JobFilter, LogFilter
 from app.queue.status import Status
-from app.queue.store.cancel import cancel, time_out
+from app.queue.store.cancel import cancel, cancel_item, time_out
 from app.queue.store.delete import delete_run, deletions_begun
+from app.queue.store.pause import pause_as, resume_as
 from app.queue.store.retry import Again, retry
 from app.queue.tables import metadata
 from app.work import frames, loop_work
@@ -187,6 +191,57 @@ async def test_a_cancelled_run_stops_what_runs(works: Works, where: str, tmp_pat
         assert works.run(manager_id).counts.cancelled == 2
         after = await works.ended(await works.start(step(where, "a", "b"), definition="next"))
         assert after.status is Status.COMPLETED
+
+
+@BOTH
+async def test_a_cancelled_work_item_stops_and_the_others_of_its_step_go_on(
+    works: Works, where: str, tmp_path: Path
+) -> None:
+    marker = tmp_path / "began"
+    async with works.running():
+        manager_id = await works.start(step(where, "hang", "a", "b", settings={"marker": str(marker)}))
+        await works.until(lambda snapshot: snapshot.run(manager_id).counts.completed == 2)
+        (item,) = works.read(
+            lambda snapshot: snapshot.jobs(replace(_items_of(manager_id, "one"), status="running"), 5)
+        ).jobs
+        assert await works.write(cancel_item, item.id, "cancelled by ann")
+        run = await works.ended(manager_id)
+        after = await works.ended(await works.start(step(where, "a"), definition="next"))
+    assert (run.status, run.counts.completed, run.counts.cancelled) == (Status.COMPLETED, 2, 1)
+    assert run.steps[0].reason == "1 of 3 cancelled"
+    assert after.status is Status.COMPLETED
+
+
+@BOTH
+async def test_a_work_item_cancelled_while_it_is_claimed_never_starts(works: Works, where: str, tmp_path: Path) -> None:
+    marker = tmp_path / "began"
+
+    async def cancel_it() -> None:
+        items = works.read(lambda snapshot: snapshot.jobs(JobFilter(kind="worker"), 5)).jobs
+        for item in items:
+            assert await works.write(cancel_item, item.id, "cancelled by ann")
+        if not items:  # this claim came before there were any
+            works.write.before_answer["claim"] = cancel_it
+
+    works.write.before_answer["claim"] = cancel_it
+    run = await works.run_to_end(step(where, "hang", settings={"marker": str(marker)}))
+    assert (run.status, run.counts.cancelled) == (Status.CANCELLED, 1)
+    assert not marker.exists()
+
+
+async def test_what_is_paused_waits_and_what_runs_finishes(works: Works, tmp_path: Path) -> None:
+    async with works.running(slots=1):
+        paused = await works.start(step("on_loop", "a", "b"), definition="paused")
+        await works.write(pause_as, Scope("paused"), Actor(Place.API))
+        other = await works.ended(await works.start(step("on_loop", "c"), definition="other"))
+        assert other.status is Status.COMPLETED
+    async with works.running(slots=1):  # another owner keeps to it
+        waiting = works.run(paused)
+        other = await works.ended(await works.start(step("on_loop", "c"), definition="other"))
+        assert works.run(paused).counts == waiting.counts
+        assert waiting.paused is not None
+        await works.write(resume_as, Scope("paused"), Actor(Place.API))
+        assert (await works.ended(paused)).counts.completed == 2
 
 
 @BOTH

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, update
 
 from app.queue.changes import StepChanged, StepReleased, WorkAdded
+from app.queue.pauses import is_paused
 from app.queue.status import MAX_ATTEMPTS, Status
 from app.queue.store.counting import count
 from app.queue.store.finish import Ending, finish
@@ -44,6 +45,8 @@ class ClaimedStep:
     """Seconds that the whole run may take."""
     run_deadline: float | None
     """When the run will have taken that long."""
+    paused: bool = False
+    """Whether nothing of it may begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ _step_and_run = select(
     manager_job.c.parameters,
     manager_job.c.timeout.label("run_timeout"),
     manager_job.c.started_at.label("run_started_at"),
+    is_paused.label("paused"),
 ).join(manager_job, manager_job.c.id == step_job.c.manager_id)
 _steps = _step_and_run.where(step_job.c.id.in_(bindparam("step_ids", expanding=True)))
 _all_running = _step_and_run.where(step_job.c.status == Status.RUNNING)
@@ -134,6 +138,9 @@ def claim(transaction: Transaction, wanted: Mapping[int, int]) -> Claimed:
     """Takes pending work items that are due: of each step (by id) up to that many, the longest waiting first."""
     claimed = Claimed([], {})
     for step in steps_of(transaction, list(wanted)):
+        if step.paused:
+            claimed.due_at[step.step_id] = None  # whoever resumes tells of the work
+            continue
         most = wanted[step.step_id]
         parameters = {"of_step": step.step_id, "most": most, "now": transaction.now, "by": here()}
         items = [ClaimedItem(*row) for row in transaction.connection.execute(_claim, parameters)]
@@ -162,7 +169,16 @@ def steps_of(transaction: Transaction, step_ids: Sequence[int]) -> list[ClaimedS
 def _claimed_step(row: Any) -> ClaimedStep:
     deadline = row.run_started_at + row.run_timeout if row.run_timeout and row.run_started_at else None
     return ClaimedStep(
-        row.id, row.manager_id, row.name, row.type, row.settings, row.parameters, row.timeout, row.run_timeout, deadline
+        row.id,
+        row.manager_id,
+        row.name,
+        row.type,
+        row.settings,
+        row.parameters,
+        row.timeout,
+        row.run_timeout,
+        deadline,
+        bool(row.paused),
     )
 
 

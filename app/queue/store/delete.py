@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, delete, func, insert, select
 
-from app.queue.changes import RunDeleted
+from app.queue.changes import RunChanged, RunDeleted
 from app.queue.deletions import is_being_deleted, mark_of, runs_being_deleted
 from app.queue.status import FINAL, Status
 from app.queue.tables import log_entry, manager_job, sequence, step_job, worker_job
@@ -29,7 +29,15 @@ class NotOver(Exception):
         self.manager_id = manager_id
 
 
+_this = manager_job.alias()
 _status = select(manager_job.c.status).where(manager_job.c.id == bindparam("of_manager"))
+_relatives = select(manager_job.c.id, manager_job.c.status).where(
+    (manager_job.c.rerun_of == bindparam("of_manager"))
+    | (
+        manager_job.c.id
+        == select(_this.c.rerun_of).where(_this.c.id == bindparam("of_manager")).correlate(None).scalar_subquery()
+    )
+)
 _step_ids = select(step_job.c.id).where(step_job.c.manager_id == bindparam("of_manager"))
 _last_line = select(func.max(log_entry.c.line)).where(log_entry.c.step_id == bindparam("of_step"))
 _forget_lines = delete(log_entry).where(
@@ -57,6 +65,8 @@ def delete_run(transaction: Transaction, manager_id: int, most: int = BATCH) -> 
     if not is_being_deleted(transaction.connection, manager_id):
         transaction.connection.execute(insert(sequence), {"name": mark_of(manager_id), "value": manager_id})
         transaction.changes.append(RunDeleted(manager_id, status))
+        relatives = transaction.connection.execute(_relatives, {"of_manager": manager_id})
+        transaction.changes += [RunChanged(row.id, row.status) for row in relatives]  # which named it, or it them
     if _forget_rows(transaction, manager_id, most) >= most:
         return True
     # What is left is a row per step, its counters and its failure groups, of which there are never many.

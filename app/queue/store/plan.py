@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from app.queue.changes import RunChanged, StepChanged, WorkAdded
+from app.queue.pauses import is_paused
 from app.queue.prepared import PreparedInsert
 from app.queue.status import ACTIVE, Status, Verdict
 from app.queue.store.claim import ClaimedStep, steps_of
@@ -40,7 +41,8 @@ class NewItem:
 
 _ready = (
     select(step_job.c.id)
-    .where(step_job.c.ready, step_job.c.status.in_(ACTIVE))
+    .join(manager_job, manager_job.c.id == step_job.c.manager_id)
+    .where(step_job.c.ready, step_job.c.status.in_(ACTIVE), ~is_paused)
     .order_by(step_job.c.id)
     .limit(bindparam("most"))
 )

@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, bindparam, insert, literal, null, select, 
 
 from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkAdded
 from app.queue.deletions import is_being_deleted
-from app.queue.status import ACTIVE, FINAL, Status, StepState, starts_after_all
+from app.queue.retrying import Again, reopened, run_of, steps_of_run, stopped_with, was_stopped
+from app.queue.status import ACTIVE, FINAL, Status
 from app.queue.store.counting import count
 from app.queue.store.failure_groups import forget_groups, regroup
 from app.queue.store.logging import log_line
@@ -24,27 +25,7 @@ from app.queue.store.start import refuse_one_too_many
 from app.queue.tables import attempt, manager_job, step_job, worker_job
 from app.queue.writer import Transaction
 
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """What is to run again: everything of a run that failed, of a step of it, one work item, or one failure group.
-
-    `cancelled`: what a person cancelled, too."""
-
-    manager_id: int
-    step_id: int | None = None
-    worker_id: int | None = None
-    pattern: str | None = None
-    """That of a failure group of the step."""
-    cancelled: bool = False
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether whole steps are meant, and not some of their work items."""
-        return self.worker_id is None and self.pattern is None
-
-    def covers(self, step: Any) -> bool:
-        return self.step_id in (None, step.id)
+__all__ = ["Again", "NothingToRetry", "Retried", "retry"]
 
 
 @dataclass(slots=True)
@@ -59,14 +40,12 @@ class NothingToRetry(Exception):
     """Nothing that was named has failed."""
 
     def __init__(self, again: Again) -> None:
-        what = f"of job {again.worker_id or again.step_id or again.manager_id}"
+        what = f"of job {again.job_id}"
         which = "that failure group" if again.pattern is not None else "that could run again"
         told = f"there is nothing {what} in {which}" if again.pattern is not None else f"nothing {what} has failed"
         super().__init__(f"{told}{' or was cancelled' if again.cancelled else ''}; it is left as it is")
 
 
-_run = select(manager_job).where(manager_job.c.id == bindparam("of_manager"))
-_steps = select(step_job).where(step_job.c.manager_id == bindparam("of_manager")).order_by(step_job.c.position)
 _reopen_step = (
     update(step_job)
     .where(step_job.c.id == bindparam("of_step"), step_job.c.status.in_(tuple(FINAL)))
@@ -90,41 +69,38 @@ _reopen_run = (
 def retry(transaction: Transaction, again: Again, reason: str, concurrency: int | None = None) -> Retried:
     """Lets the failed work run again. `reason` says who wants it: "retried by a person". `concurrency`: how many runs
     of its definition may be in progress at once, if that is limited. Raises NothingToRetry or AlreadyRunning."""
-    run = transaction.connection.execute(_run, {"of_manager": again.manager_id}).one_or_none()
+    run = transaction.connection.execute(run_of, {"of_manager": again.manager_id}).one_or_none()
     if run is None or is_being_deleted(transaction.connection, again.manager_id):
         raise NothingToRetry(again)
-    steps = transaction.connection.execute(_steps, {"of_manager": run.id}).all()
+    steps = transaction.connection.execute(steps_of_run, {"of_manager": run.id}).all()
     moved = {step.id: _move_chosen(transaction, step, again, reason) for step in steps if again.covers(step)}
-    reopened = _reopened(run, steps, again, {step_id for step_id, number in moved.items() if number})
-    if not reopened and not any(moved.values()):
+    over = reopened(run, steps, again, {step_id for step_id, number in moved.items() if number})
+    if not over and not any(moved.values()):
         raise NothingToRetry(again)
     if run.status in FINAL and concurrency is not None:
         refuse_one_too_many(transaction, run.definition, concurrency)
     for step in steps:
         number = moved.get(step.id, 0)
-        if step in reopened:
+        if step in over:
             number += _move_stopped(transaction, run, step, reason)
             _reopen(transaction, step)
-        if number or step in reopened:
+        if number or step in over:
             _tell(transaction, step, number, again, reason)
         moved[step.id] = number
-    _go_on(transaction, run, reopened)
-    return Retried(sum(moved.values()), [step.name for step in reopened])
+    _go_on(transaction, run, over)
+    return Retried(sum(moved.values()), [step.name for step in over])
 
 
 def _move_chosen(transaction: Transaction, step: Any, again: Again, reason: str) -> int:
     """Makes the step's failed work items pending, as far as they are meant; returns how many."""
-    meant = worker_job.c.step_id == step.id
-    if again.worker_id is not None:
-        meant &= worker_job.c.id == again.worker_id
-    failed = meant if again.pattern is None else meant & (worker_job.c.failure_pattern == again.pattern)
-    patterns = set() if again.is_whole else _patterns(transaction, failed)
-    moved = _move(transaction, step.id, Status.FAILED, failed, reason)
+    chosen = again.chosen(step.id)
+    patterns = set() if again.is_whole else _patterns(transaction, chosen[Status.FAILED])
+    moved = _move(transaction, step.id, Status.FAILED, chosen[Status.FAILED], reason)
     if moved and again.is_whole:
         forget_groups(transaction, step.id)
     regroup(transaction, step.id, patterns)
-    if again.cancelled and again.pattern is None:
-        moved += _move(transaction, step.id, Status.CANCELLED, meant, reason)
+    if Status.CANCELLED in chosen:
+        moved += _move(transaction, step.id, Status.CANCELLED, chosen[Status.CANCELLED], reason)
     return moved
 
 
@@ -136,10 +112,9 @@ def _patterns(transaction: Transaction, failed: ColumnElement[bool]) -> set[str]
 
 def _move_stopped(transaction: Transaction, run: Any, step: Any, reason: str) -> int:
     """Makes those work items pending that were cancelled because the step, or its run, failed."""
-    if step.status is not Status.FAILED and not _stopped_by_failure(run, step):
+    if not was_stopped(run, step):
         return 0
-    stopped = (worker_job.c.step_id == step.id) & (worker_job.c.reason == f"cancelled: {step.reason}")
-    return _move(transaction, step.id, Status.CANCELLED, stopped, reason)
+    return _move(transaction, step.id, Status.CANCELLED, stopped_with(step), reason)
 
 
 def _move(transaction: Transaction, step_id: int, source: Status, meant: ColumnElement[bool], reason: str) -> int:
@@ -186,39 +161,6 @@ def _keep_attempts(of_source: ColumnElement[bool], source: Status) -> Any:
     return insert(attempt).from_select(columns, last)
 
 
-def _reopened(run: Any, steps: Sequence[Any], again: Again, moved: set[int]) -> list[Any]:
-    """The steps that were over and are not any more, in their order."""
-    sure = [step for step in steps if step.status in FINAL and (step.id in moved or _is_meant(run, step, again))]
-    if not sure and not moved:
-        return []
-    maybe = [
-        step for step in steps if step not in sure and (step.status is Status.SKIPPED or _stopped_by_failure(run, step))
-    ]
-    going_on = [step for step in (*sure, *maybe) if step.started_at is not None]
-    states = {step.name: _state(step) for step in steps}
-    states |= {step.name: _state(step, Status.RUNNING) for step in going_on}
-    states |= {step.name: _state(step, Status.PENDING) for step in (*sure, *maybe) if step not in going_on}
-    starting = starts_after_all(states)
-    return [step for step in steps if step in going_on or (step.status in FINAL and step.name in starting)]
-
-
-def _is_meant(run: Any, step: Any, again: Again) -> bool:
-    """Whether the step itself is to be taken up again, whatever its work items."""
-    if not again.is_whole or not again.covers(step):
-        return False
-    unplanned = step.status is Status.FAILED and not step.planned
-    return unplanned or _stopped_by_failure(run, step) or (again.cancelled and step.status is Status.CANCELLED)
-
-
-def _stopped_by_failure(run: Any, step: Any) -> bool:
-    """Whether the step was cancelled because its run failed: then it says the same as the run."""
-    return step.status is Status.CANCELLED and run.status is Status.FAILED and step.reason == run.reason
-
-
-def _state(step: Any, status: Status | None = None) -> StepState:
-    return StepState(step.name, status or step.status, step.depends, step.on_error, step.always_run)
-
-
 def _reopen(transaction: Transaction, step: Any) -> None:
     """A step that had begun goes on, and is planned again if its planning had not come to its end."""
     began = step.started_at is not None
@@ -242,7 +184,7 @@ def _tell(transaction: Transaction, step: Any, number: int, again: Again, reason
         ]
 
 
-def _go_on(transaction: Transaction, run: Any, reopened: Sequence[Any]) -> None:
+def _go_on(transaction: Transaction, run: Any, over: Sequence[Any]) -> None:
     """The run goes on, and the rules say what follows from that."""
     if run.status not in ACTIVE:
         began = run.started_at is not None
@@ -250,7 +192,7 @@ def _go_on(transaction: Transaction, run: Any, reopened: Sequence[Any]) -> None:
         parameters = {"of_manager": run.id, "to": to, "why": why, "began": transaction.now if began else None}
         transaction.connection.execute(_reopen_run, parameters)
         transaction.changes.append(RunChanged(run.id, to))
-    for step in reopened:
+    for step in over:
         if step.started_at is not None:
             roll_up(transaction, step.id)
     advance(transaction, run.id)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkStopped
+from app.queue.pauses import Scope
+from app.queue.retrying import state_of
 from app.queue.run_plan import FailureAction, Tolerance
 from app.queue.status import (
     ACTIVE,
     FINAL,
     Status,
-    StepState,
     Verdict,
     manager_verdict,
     start_verdict,
@@ -25,7 +26,7 @@ from app.queue.status import (
 )
 from app.queue.store.counting import count, counts_of, failures_of_run
 from app.queue.store.logging import log_line
-from app.queue.tables import manager_job, step_job, worker_job
+from app.queue.tables import manager_job, pause, step_job, worker_job
 from app.queue.totals import told
 from app.queue.writer import Transaction
 
@@ -65,6 +66,7 @@ _end_manager = (
     .values(status=bindparam("to"), reason=bindparam("why"), finished_at=bindparam("now"))
     .returning(manager_job.c.id)
 )
+_forget_pause = delete(pause).where(pause.c.scope == bindparam("scope_of"))
 _stop_workers = (
     update(worker_job)
     .where(worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == bindparam("source"))
@@ -107,7 +109,7 @@ def advance(transaction: Transaction, manager_id: int) -> None:
     """Releases or skips the steps that wait for nothing any more, and ends the run when all its steps are final."""
     while True:
         rows = transaction.connection.execute(_steps, {"of_manager": manager_id}).all()
-        states = {row.name: _state(row) for row in rows}
+        states = {row.name: state_of(row) for row in rows}
         skipped = False
         for row in rows:
             if row.status is not Status.PENDING or row.ready:
@@ -128,10 +130,6 @@ def advance(transaction: Transaction, manager_id: int) -> None:
             break
     if run_verdict := manager_verdict(list(states.values())):
         end_run(transaction, manager_id, run_verdict)
-
-
-def _state(row: Any) -> StepState:
-    return StepState(row.name, row.status, row.depends, row.on_error, row.always_run)
 
 
 def _explain(transaction: Transaction, row: Any, reason: str) -> None:
@@ -157,6 +155,7 @@ def end_step(transaction: Transaction, step_id: int, verdict: Verdict) -> None:
 def end_run(transaction: Transaction, manager_id: int, verdict: Verdict) -> None:
     parameters = {"of_manager": manager_id, "to": verdict.status, "why": verdict.reason, "now": transaction.now}
     if transaction.connection.execute(_end_manager, parameters).one_or_none():
+        transaction.connection.execute(_forget_pause, {"scope_of": Scope(manager_id=manager_id).stored})
         transaction.changes.append(RunChanged(manager_id, verdict.status))
 
 

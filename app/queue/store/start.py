@@ -88,6 +88,7 @@ def _manager_row(plan: RunPlan, manager_id: int, now: float) -> dict[str, object
         "timeout": plan.timeout,
         "definition_text": plan.text,
         "created_at": now,
+        "rerun_of": plan.rerun_of,
     }
 
 
@@ -105,14 +106,16 @@ def _step_rows(plan: RunPlan, manager_id: int, step_ids: list[int], now: float) 
             "always_run": step.always_run,
             "settings": step.settings,
             "timeout": step.timeout,
-            "status": Status.PENDING,
-            "reason": "",
+            "status": Status.SKIPPED if step.name in plan.taken else Status.PENDING,
+            "reason": f"taken from run {plan.rerun_of}" if step.name in plan.taken else "",
             "ready": False,
             "plan_attempt": 0,
             "planned": False,
             "log_count": 0,
             "document_count": 0,
             "created_at": now,
+            "finished_at": now if step.name in plan.taken else None,
+            "taken_from": plan.rerun_of if step.name in plan.taken else None,
         }
         for position, (step_id, step) in enumerate(zip(step_ids, plan.steps, strict=True), start=1)
     ]

@@ -38,4 +38,5 @@ def paint_group(painter: Painter, group: FailureGroup) -> Piece:
         scope=f"failure:{group.step_id}:{key}",
         url=dom.job_url(group.step_id),
         alike=alike,
+        retry=dom.with_query(f"{dom.job_url(group.step_id)}/retries/new", {"failure": dom.failure(group.pattern)}),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.queue.models import Kind
 from app.queue.records import AttemptRecord, ItemRecord, JobRecord
+from app.queue.status import FINAL, Status
 from app.web import dom
 from app.web.painting.steps import took
 from app.web.pieces import Painter, Piece
@@ -42,6 +43,18 @@ class JobRow:
     @property
     def sentence(self) -> str:
         return self.job.error or self.job.reason
+
+    @property
+    def can_cancel(self) -> bool:
+        return self.job.status not in FINAL
+
+    @property
+    def retry_url(self) -> str | None:
+        """The preview of a retry of a work item that failed or was cancelled."""
+        if self.job.status not in (Status.FAILED, Status.CANCELLED):
+            return None
+        cancelled = "true" if self.job.status is Status.CANCELLED else None
+        return dom.with_query(f"{dom.job_url(self.job.id)}/retries/new", {"cancelled": cancelled})
 
     @property
     def took(self) -> float | None:

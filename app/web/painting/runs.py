@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.queue.models import Level
-from app.queue.records import RunPage, RunRecord
+from app.queue.records import Kin, RunPage, RunRecord
 from app.queue.snapshot import Snapshot
+from app.queue.status import Status
 from app.web import dom
 from app.web.logs.query import LogQuery, LogZoom
 from app.web.painting.counts import Progress, Scope, Tally, paint_progress, paint_tally
@@ -35,6 +36,21 @@ class RunHead:
     @property
     def can_cancel(self) -> bool:
         return not self.run.is_final
+
+    @property
+    def is_paused_itself(self) -> bool:
+        """Whether the run is paused, and not its definition or the queue alone."""
+        return self.run.paused is not None and self.run.paused.what == f"run {self.run.id}"
+
+    @property
+    def retry_url(self) -> str | None:
+        """The preview of a retry, if something of it failed; if a person cancelled it, of that."""
+        run = self.run
+        failed = run.counts.failed or any(step.status is Status.FAILED for step in run.steps)
+        cancelled = run.status is Status.CANCELLED
+        if not failed and not cancelled:
+            return None
+        return dom.with_query(f"{dom.job_url(run.id)}/retries/new", {"cancelled": "true" if cancelled else None})
 
     @property
     def steps_done(self) -> int:
@@ -72,7 +88,7 @@ def paint_head(painter: Painter, head: RunHead) -> Piece:
     return painter.piece("run_head.html", dom.job(head.run.id, "head"), head=head, run=head.run)
 
 
-def paint_title(painter: Painter, head: RunHead) -> Piece:
+def paint_title(painter: Painter, head: RunHead, kin: Kin) -> Piece:
     """The head of the run's own page."""
     run = head.run
     children = {
@@ -80,7 +96,9 @@ def paint_title(painter: Painter, head: RunHead) -> Piece:
         "tally": painter.once(paint_tally, Tally(Scope.of_run(run), run.id, run.counts)),
     }
     every_line = LogQuery(level=Level.DEBUG).url(LogZoom.run_path(run.id))
-    return painter.piece("run_title.html", dom.job(run.id, "head"), children, head=head, run=run, log_url=every_line)
+    return painter.piece(
+        "run_title.html", dom.job(run.id, "head"), children, head=head, run=run, kin=kin, log_url=every_line
+    )
 
 
 def paint_steps(

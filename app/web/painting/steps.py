@@ -44,6 +44,21 @@ class StepHead:
         return dom.step_url(self.step.manager_id, self.step.name)
 
     @property
+    def retry_url(self) -> str | None:
+        """The preview of a retry, if something of it failed or was cancelled."""
+        step = self.step
+        failed = step.counts.failed or step.status is Status.FAILED
+        cancelled = step.counts.cancelled or step.status is Status.CANCELLED
+        if not failed and not cancelled:
+            return None
+        return dom.with_query(f"{dom.job_url(step.id)}/retries/new", {"cancelled": None if failed else "true"})
+
+    @property
+    def rerun_url(self) -> str:
+        """The form that repeats the run from this step on."""
+        return dom.with_query(f"{dom.job_url(self.step.manager_id)}/reruns/new", {"from": self.step.name})
+
+    @property
     def took(self) -> float | None:
         """Seconds from its start to its end, once it has ended."""
         return took(self.step.started_at, self.step.finished_at)

@@ -1,0 +1,48 @@
+"""Reading what people did to a run, and which runs repeat which."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.engine import Connection
+
+from app.queue.records import ActionRecord, Kin
+from app.queue.tables import action, manager_job
+
+MOST_RERUNS = 10
+
+_columns = (action.c.id, action.c.at, action.c.who, action.c.verb, action.c.said, action.c.made_id)
+_of_run = (
+    select(*_columns)
+    .where(action.c.manager_id == bindparam("of_manager"))
+    .order_by(action.c.id.desc())
+    .limit(bindparam("most"))
+)
+_latest = select(*_columns).order_by(action.c.id.desc()).limit(bindparam("most"))
+_original = select(manager_job.c.rerun_of).where(manager_job.c.id == bindparam("of_manager"))
+_present = select(manager_job.c.id).where(manager_job.c.id == bindparam("of_manager"))
+_reruns = (
+    select(manager_job.c.id)
+    .where(manager_job.c.rerun_of == bindparam("of_manager"))
+    .order_by(manager_job.c.id.desc())
+    .limit(MOST_RERUNS)
+)
+
+
+def actions(connection: Connection, manager_id: int | None, most: int) -> tuple[ActionRecord, ...]:
+    """The newest first: of a run, or of everything."""
+    if manager_id is None:
+        rows = connection.execute(_latest, {"most": most})
+    else:
+        rows = connection.execute(_of_run, {"of_manager": manager_id, "most": most})
+    return tuple(ActionRecord(*row) for row in rows)
+
+
+def kin(connection: Connection, manager_id: int, deleted: Collection[int]) -> Kin:
+    original = connection.execute(_original, {"of_manager": manager_id}).scalar_one_or_none()
+    if original is not None:
+        present = connection.execute(_present, {"of_manager": original}).first()
+        original = original if present and original not in deleted else None
+    reruns = connection.execute(_reruns, {"of_manager": manager_id}).scalars()
+    return Kin(original, tuple(each for each in reruns if each not in deleted))

@@ -1,0 +1,68 @@
+"""What the pages and the API share of control: from a job to what is meant by it, and the sentences that say no."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from app.queue.models import Kind
+from app.queue.records import JobRecord
+from app.queue.rerun_reading import repeating
+from app.queue.retrying import Again
+from app.queue.run_plan import RunPlan
+from app.queue.store.control import Target
+from app.web import dom
+from app.web.access import Access, NotStartable
+from app.web.errors import Conflict
+
+KIND_WORDS = {Kind.STEP: "a step", Kind.WORKER: "a work item"}
+
+
+def target_of(job: JobRecord) -> Target:
+    return Target(job.manager_id, job.step_id, job.id if job.kind is Kind.WORKER else None)
+
+
+def again_of(job: JobRecord, pattern: str | None, cancelled: bool) -> Again:
+    """What a retry of the job means. `pattern`: only the failure group of that pattern, of a step."""
+    target = target_of(job)
+    return Again(target.manager_id, target.step_id, target.worker_id, pattern, cancelled)
+
+
+def whole_run(job: JobRecord, done: str) -> JobRecord:
+    """Raises Conflict for a part of a run."""
+    if job.kind is not Kind.MANAGER:
+        raise Conflict(
+            f"job {job.id} is {KIND_WORDS[job.kind]}; only a whole run can be {done}: job {job.manager_id}",
+            url=dom.job_url(job.manager_id),
+        )
+    return job
+
+
+async def plan_rerun(access: Access, manager_id: int, first: str | None, as_now: bool) -> RunPlan:
+    """The plan of a rerun: with everything as it was, or with the definition as it is now and the parameters of then.
+    `first`: the step that it starts from, if not at the beginning. Raises UnknownJob, NoSuchDefinition, NotStartable.
+    """
+    plan = await access.read(lambda snapshot: snapshot.plan_of(manager_id))
+    definitions = await asyncio.to_thread(access.catalog.definitions)
+    known = next((each for each in definitions if each.id == plan.definition), None)
+    if as_now:
+        given = {name: value for name, value in plan.parameters.items() if value is not None}
+        plan = await asyncio.to_thread(access.catalog.plan, plan.definition, given)
+    elif known and not known.enabled and not known.problem:
+        raise NotStartable({"enabled": f"{plan.definition} is disabled; enable it to let it run again"})
+    elif known and not known.problem:
+        plan = replace(plan, concurrency=known.concurrency)
+    try:
+        return repeating(plan, manager_id, first)
+    except KeyError:
+        there = ", ".join(step.name for step in plan.steps)
+        now = " as it is now" if as_now else ""
+        told = f"there is no step {first} in {plan.definition}{now}; there are: {there}"
+        raise NotStartable({"from": told}) from None
+
+
+async def concurrency_of(access: Access, definition: str) -> int | None:
+    """How many runs of the definition may be in progress at once; None if that is not known any more."""
+    definitions = await asyncio.to_thread(access.catalog.definitions)
+    found = [each for each in definitions if each.id == definition]
+    return found[0].concurrency if found else None
