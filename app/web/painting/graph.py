@@ -83,8 +83,13 @@ class Arrow:
         """Out at the bottom, and in at the bottom."""
         x1, y1 = self.start.x + self.start.width // 2, self.start.y + _HEIGHT
         x2, y2 = self.end.x + self.end.width // 2, self.end.y + _HEIGHT + 2
-        low = max(y1, y2) + min(30 + abs(x1 - x2) // 12, 90)
-        return f"M{x1} {y1}C{x1} {low} {x2} {low} {x2} {y2}"
+        return f"M{x1} {y1}C{x1} {self.lowest} {x2} {self.lowest} {x2} {y2}"
+
+    @property
+    def lowest(self) -> int:
+        """How far down an arrow that leads back may reach."""
+        wide = abs(self.start.x - self.end.x)
+        return max(self.start.y, self.end.y) + _HEIGHT + min(30 + wide // 12, 90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +109,8 @@ class Picture:
 
     @property
     def height(self) -> int:
-        room = 90 if any(arrow.is_back for arrow in self.arrows) else 0
-        return max(box.y for box in self.boxes) + _HEIGHT + room + _MARGIN
+        arrows = [arrow.lowest for arrow in self.arrows if arrow.is_back]
+        return max([*(box.y + _HEIGHT for box in self.boxes), *arrows]) + _MARGIN
 
 
 def graph_svg(metadata: Mapping[str, Any]) -> Markup | None:
