@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from app.steps.document_facts import with_facts
 from app.steps.manifests.build_info import BuildInfo, ManifestError
-from app.steps.manifests.kinds import READERS, kind_of
+from app.steps.manifests.kinds import kind_of
 from app.steps.manifests.report import report, report_of_fault
 from app.steps.source_tree import globs, printable
 from app.work.step_type import Context, Document, PermanentError, Settings, StepType, StoredDocument, WorkItem
@@ -109,6 +109,8 @@ def _remove_gone(context: Context[ExtractBuildInfoSettings], folder: str) -> Non
 def _read(kind: str, document: StoredDocument) -> BuildInfo:
     if any(facts.get("binary") is True for facts in document.metadata.values() if isinstance(facts, dict)):
         raise ManifestError("is no text")
+    from app.steps.manifests._readers import READERS
+
     return READERS[kind](document.body)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from app.steps.extract_build_info import ExtractBuildInfo
+from app.steps.manifests._readers import READERS
 from app.steps.manifests.build_info import BuildInfo, Dependency, ManifestError
-from app.steps.manifests.kinds import READERS, kind_of
+from app.steps.manifests.kinds import KINDS, kind_of
 from app.work.step_type import PermanentError, StoredDocument
 
 from .conftest import MakeStage
@@ -538,6 +539,11 @@ def test_properties_that_name_each_other_end() -> None:
 )
 def test_manifests_are_known_by_their_names(path: str, kind: str | None) -> None:
     assert kind_of(path) == kind
+
+
+def test_every_kind_has_its_reader() -> None:
+    assert set(READERS) == KINDS
+    assert {kind_of(kind) for kind in KINDS} == KINDS
 
 
 def documents(**bodies: str) -> dict[str, StoredDocument]:
