@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.engine import Connection
 
-from app.queue.document_text import Marker, holds
+from app.queue.document_text import Marker, found_once, holds
 from app.queue.places import BadCursor, place_number
 from app.queue.records import DocumentPage, DocumentRecord
 from app.queue.tables import document, document_tag, step_job, worker_job
@@ -77,11 +77,14 @@ class Asked:
 
     @classmethod
     def by(cls, connection: Connection, matching: DocumentFilter) -> Asked:
-        """Looks up what takes looking up, so that it is done once."""
+        """What takes looking for is looked for once."""
         of_steps: list[ColumnElement[bool]] = []
         if _is_of_steps(matching):
             of_steps.append(document.c.created_by_step.in_([step_id for step_id, _ in _steps(connection, matching)]))
-        return cls(_asked(connection, matching), of_steps)
+        asked = cls(_asked(connection, matching), of_steps)
+        if matching.tags and connection.dialect.name == "sqlite":
+            return cls([found_once(connection, document.c.id, asked.all)], [])
+        return asked
 
     @property
     def all(self) -> list[ColumnElement[bool]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +61,17 @@ def holds(connection: Connection, text: str) -> ColumnElement[bool]:
     if connection.dialect.name != "sqlite":
         return sa.and_(*(_says(document.c.title, each) | _says(document.c.body, each) for each in wanted))
     matches = sa.literal_column("document_text").bool_op("MATCH")(_query(wanted))
-    # Found once, they are asked for several times: for the total, a page, and what it can be narrowed down by.
-    found = sa.select(sa.func.count(), sa.func.json_group_array(_index.c.rowid)).select_from(_index).where(matches)
-    number, ids = connection.execute(found).one()
-    is_among: ColumnElement[bool] = looked_up(document.c.id, number).in_(
-        sa.select(sa.func.json_each(ids).table_valued("value").c.value)
-    )
+    return found_once(connection, _index.c.rowid, [matches])
+
+
+def found_once(connection: Connection, ids: Any, conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """A condition that holds for the documents of these ids alone. They are not looked for again, although the total, a
+    page and the facets all ask for them. For SQLite."""
+    number, found = connection.execute(
+        sa.select(sa.func.count(), sa.func.json_group_array(ids)).where(*conditions)
+    ).one()
+    values = sa.select(sa.func.json_each(found).table_valued("value").c.value)
+    is_among: ColumnElement[bool] = looked_up(document.c.id, number).in_(values)
     return is_among
 
 
@@ -102,21 +107,29 @@ class Marker:
         wanted = wanted_in(text)
         pattern = "|".join(map(_pattern, wanted)) if wanted else re.escape(text)
         self._found = re.compile(_plain(pattern), re.IGNORECASE)
+        first_words = [each.words[0] for each in wanted] or [text]
+        self._first_words = [_plain(each).lower() for each in first_words]
+        """Found much faster than by the expression."""
 
     def marked(self, text: str) -> MarkedText:
         return tuple(self._parts(text))
 
     def excerpt(self, text: str) -> MarkedText:
         """What stands around the first of them; nothing if none of them is there."""
-        text = " ".join(text.split())
-        first = self._found.search(_plain(text))
+        plain = _plain(text)
+        lowered = plain.lower()
+        candidates = [at for each in self._first_words if (at := lowered.find(each)) >= 0]
+        first = self._found.search(plain, max(min(candidates) - 1, 0)) if candidates else None
         if first is None:
             return ()
         start = max(first.start() - BEFORE, 0)
         start = text.find(" ", start, first.start()) + 1 or start if start else 0
-        parts = self.marked(text[start : start + EXCERPT])
-        before, after = start > 0, start + EXCERPT < len(text)
-        return (*[("… ", False)] * before, *parts, *[(" …", False)] * after)
+        shown = " ".join(text[start : start + EXCERPT].split())
+        return (
+            *[("… ", False)] * (start > 0),
+            *self.marked(shown),
+            *[(" …", False)] * (start + EXCERPT < len(text)),
+        )
 
     def _parts(self, text: str) -> Iterator[tuple[str, bool]]:
         last = 0

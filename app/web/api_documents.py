@@ -14,10 +14,11 @@ from app.queue.snapshot import DocumentFilter, Snapshot
 from app.queue.text import storable
 from app.web.access import Access
 from app.web.addresses import LONGEST_SEARCH, MOST_TAGS
+from app.web.dom import LONGEST_NAME
 from app.web.errors import error_answers
 from app.web.json_documents import DocumentAnswer, DocumentJson, Documents
 
-Name = Annotated[str | None, Parameter(max_length=2_000)]
+Name = Annotated[str | None, Parameter(max_length=LONGEST_NAME)]
 DocumentId = Annotated[int, Parameter(ge=1, le=LARGEST, examples=[Example(value=1)])]
 
 

@@ -76,7 +76,7 @@ def failure_pattern(given: str | None) -> str | None:
     return "" if given == _OTHER_FAILURES else given
 
 
-LONGEST_NAME = 500
+LONGEST_NAME = 4_000
 """Characters that a tag and the like may have to be linked to: an address has an end."""
 
 
