@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import structlog
 
@@ -74,6 +75,8 @@ class Scheduler:
         self._known: dict[str, ScheduleRecord] = {}
         self._mine: set[str] = set()
         """Definitions that had a schedule when they were last looked at."""
+        self._named: dict[Path, str] = {}
+        """The ids that files had when they were last valid."""
         self._waiting: set[str] = set()
         """Those of which a tick waits for the end of a run."""
         self._troubled: set[str] = set()
@@ -152,13 +155,19 @@ class Scheduler:
         is_back = self._looked_at is None or now < self._looked_at
         self._waiting.clear()
         self._troubled.clear()
-        by_id = {entry.id: entry for entry in sorted(entries, key=lambda entry: entry.valid)}
+        by_id = self._by_id(entries)
         for name in self._mine - by_id.keys():
             await self._end(name)
         for entry in by_id.values():
             await self._guarded(entry, now, is_back)
         self._looked_at = now
         return self._sleep(now)
+
+    def _by_id(self, entries: Sequence[DefinitionEntry]) -> dict[str, DefinitionEntry]:
+        """Of a file that cannot be read any more, not even its id, we know whose it was."""
+        self._named |= {entry.path: entry.id for entry in entries if entry.valid}
+        named = (replace(entry, id=self._named.get(entry.path, entry.id)) for entry in entries)
+        return {entry.id: entry for entry in sorted(named, key=lambda entry: entry.valid)}
 
     async def _guarded(self, entry: DefinitionEntry, now: float, is_back: bool) -> None:
         """One schedule's fault must not keep the others from running."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import re
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from litestar.testing import TestClient
@@ -19,9 +21,12 @@ from app.queue.changes import LogGrew, ScheduleChanged, StepChanged
 from app.queue.status import Status
 from app.settings import Settings, source_of, variable
 from app.web import system_facts
-from app.web.system_facts import nothing_known, setting_facts
+from app.web.live.hub import Live
+from app.web.system_facts import SlotFacts, SystemFacts, nothing_known, setting_facts
 from app.web.system_view import SystemView, size
 from tests.stepglass import definitions
+from tests.web.stage import Stage
+from tests.web.test_hub import Reader
 
 OWN_STEPS = """
 from app.work.step_type import Settings, StepType, WorkItem
@@ -135,6 +140,26 @@ def test_the_page_is_painted_anew_when_something_changes_and_not_for_every_line(
     assert view.concerns(ScheduleChanged("d"))
     assert not view.concerns(LogGrew(1, 2, "s", Status.RUNNING))
     assert view == SystemView(lambda: nothing_known())
+
+
+async def test_an_open_page_is_painted_anew_after_a_change_and_asks_nothing_without_one(
+    stage: Stage, live: Live
+) -> None:
+    slots = 1
+
+    def facts() -> SystemFacts:
+        return msgspec.structs.replace(nothing_known(), slots=SlotFacts(total=slots), streams=live.streams)
+
+    reader = Reader(live.subscribe(SystemView(facts), None, None))
+    assert "0 of 1 taken" in await reader.next()
+    reads = stage.access.reads
+    await asyncio.sleep(0)
+    assert stage.access.reads == reads
+    slots = 2
+    await stage.start(["one"])
+    message = await reader.next()
+    assert "0 of 2 taken" in message
+    assert "Step types" not in message
 
 
 def test_settings_say_where_they_come_from(tmp_path: Path) -> None:

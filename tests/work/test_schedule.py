@@ -218,6 +218,19 @@ async def test_a_definition_that_cannot_start_is_said_and_the_others_run(clockwo
     assert [len(clockwork.ticks(name)) for name in ("broken", "disabled", "folderless", "well")] == [2, 2, 2, 2]
 
 
+async def test_a_file_that_is_no_toml_any_more_is_still_known_by_its_definition(clockwork: Clockwork) -> None:
+    path = clockwork.define().rename(clockwork.folder / "definitions" / "file.toml")
+    await clockwork.look()
+    text = path.read_text()
+    path.write_text("[[[")
+    await clockwork.look(NOON)
+    (tick,) = clockwork.ticks()
+    assert "is not valid TOML" in tick.reason
+    path.write_text(text)
+    await clockwork.look(NOON + HOUR)
+    assert clockwork.started() == [1]
+
+
 async def test_a_changed_schedule_counts_from_when_the_file_was_written(clockwork: Clockwork) -> None:
     clockwork.define(cron="45 * * * *")
     await clockwork.look(NOON - 20)
