@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, String, cast, exists, literal, select
+from sqlalchemy import ColumnElement, String, cast, exists, literal, literal_column, select
 from sqlalchemy.engine import Connection
 
 from app.queue.records import Paused
@@ -52,6 +52,8 @@ is_paused: ColumnElement[bool] = exists(
     .correlate(manager_job)
 )
 """Of a row of manager_job: whether it may begin nothing."""
+is_anything_paused: ColumnElement[bool] = exists(select(literal_column("1")).select_from(pause))
+"""Costs nothing to ask, so that claims ask this first."""
 
 
 def pauses(connection: Connection) -> dict[str, Paused]:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, update
 
 from app.queue.changes import StepChanged, StepReleased, WorkAdded
-from app.queue.pauses import is_paused
+from app.queue.pauses import is_anything_paused, is_paused
 from app.queue.status import MAX_ATTEMPTS, Status
 from app.queue.store.counting import count
 from app.queue.store.finish import Ending, finish
@@ -94,9 +94,14 @@ _step_and_run = select(
     manager_job.c.parameters,
     manager_job.c.timeout.label("run_timeout"),
     manager_job.c.started_at.label("run_started_at"),
-    is_paused.label("paused"),
+    is_anything_paused.label("anything_paused"),
 ).join(manager_job, manager_job.c.id == step_job.c.manager_id)
 _steps = _step_and_run.where(step_job.c.id.in_(bindparam("step_ids", expanding=True)))
+_paused_steps = (
+    select(step_job.c.id)
+    .join(manager_job, manager_job.c.id == step_job.c.manager_id)
+    .where(step_job.c.id.in_(bindparam("step_ids", expanding=True)), is_paused)
+)
 _all_running = _step_and_run.where(step_job.c.status == Status.RUNNING)
 _release = (
     update(worker_job)
@@ -162,11 +167,14 @@ def steps_of(transaction: Transaction, step_ids: Sequence[int]) -> list[ClaimedS
     """The steps of claimed items."""
     if not step_ids:
         return []
-    rows = transaction.connection.execute(_steps, {"step_ids": list(step_ids)})
-    return [_claimed_step(row) for row in rows]
+    rows = transaction.connection.execute(_steps, {"step_ids": list(step_ids)}).all()
+    paused = set[int]()
+    if rows and rows[0].anything_paused:
+        paused.update(transaction.connection.execute(_paused_steps, {"step_ids": list(step_ids)}).scalars())
+    return [_claimed_step(row, row.id in paused) for row in rows]
 
 
-def _claimed_step(row: Any) -> ClaimedStep:
+def _claimed_step(row: Any, paused: bool = False) -> ClaimedStep:
     deadline = row.run_started_at + row.run_timeout if row.run_timeout and row.run_started_at else None
     return ClaimedStep(
         row.id,
@@ -178,7 +186,7 @@ def _claimed_step(row: Any) -> ClaimedStep:
         row.timeout,
         row.run_timeout,
         deadline,
-        bool(row.paused),
+        paused,
     )
 
 

@@ -49,10 +49,8 @@ class JobRow:
         return self.job.status not in FINAL
 
     @property
-    def retry_url(self) -> str | None:
-        """The preview of a retry of a work item that failed or was cancelled."""
-        if self.job.status not in (Status.FAILED, Status.CANCELLED):
-            return None
+    def retry_url(self) -> str:
+        """The preview of a retry of a work item that failed, or was cancelled."""
         cancelled = "true" if self.job.status is Status.CANCELLED else None
         return dom.with_query(f"{dom.job_url(self.job.id)}/retries/new", {"cancelled": cancelled})
 

@@ -43,14 +43,10 @@ class RunHead:
         return self.run.paused is not None and self.run.paused.what == f"run {self.run.id}"
 
     @property
-    def retry_url(self) -> str | None:
-        """The preview of a retry, if something of it failed; if a person cancelled it, of that."""
-        run = self.run
-        failed = run.counts.failed or any(step.status is Status.FAILED for step in run.steps)
-        cancelled = run.status is Status.CANCELLED
-        if not failed and not cancelled:
-            return None
-        return dom.with_query(f"{dom.job_url(run.id)}/retries/new", {"cancelled": "true" if cancelled else None})
+    def retry_url(self) -> str:
+        """The preview of a retry of what failed, or, if a person cancelled the run, of that."""
+        cancelled = "true" if self.run.status is Status.CANCELLED else None
+        return dom.with_query(f"{dom.job_url(self.run.id)}/retries/new", {"cancelled": cancelled})
 
     @property
     def steps_done(self) -> int:

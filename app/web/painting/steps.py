@@ -44,14 +44,10 @@ class StepHead:
         return dom.step_url(self.step.manager_id, self.step.name)
 
     @property
-    def retry_url(self) -> str | None:
-        """The preview of a retry, if something of it failed or was cancelled."""
-        step = self.step
-        failed = step.counts.failed or step.status is Status.FAILED
-        cancelled = step.counts.cancelled or step.status is Status.CANCELLED
-        if not failed and not cancelled:
-            return None
-        return dom.with_query(f"{dom.job_url(step.id)}/retries/new", {"cancelled": None if failed else "true"})
+    def retry_url(self) -> str:
+        """The preview of a retry of what failed, or, if a person cancelled the step, of that."""
+        cancelled = "true" if self.step.status is Status.CANCELLED else None
+        return dom.with_query(f"{dom.job_url(self.step.id)}/retries/new", {"cancelled": cancelled})
 
     @property
     def rerun_url(self) -> str:
