@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.engine import Connection
 
 from app.queue.document_lists import Asked, DocumentFilter
+from app.queue.document_records import DocumentFacets, Facet
 from app.queue.document_text import looked_up
-from app.queue.records import DocumentFacets, Facet
 from app.queue.tables import document, document_tag
 
 MOST = 30

@@ -16,9 +16,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.engine import Connection
 
+from app.queue.document_records import DocumentPage, DocumentRecord
 from app.queue.document_text import Marker, found_once, holds
 from app.queue.places import BadCursor, place_number
-from app.queue.records import DocumentPage, DocumentRecord
 from app.queue.tables import document, document_tag, step_job, worker_job
 
 READ_FOR_EXCERPT = 50_000

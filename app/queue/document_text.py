@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.engine import Connection
 
-from app.queue.records import MarkedText
+from app.queue.document_records import MarkedText
 from app.queue.tables import document
 from app.queue.text_search import contains
 

@@ -13,10 +13,9 @@ from sqlmodel import Field, SQLModel
 
 from app.queue.run_plan import FailureAction, OnError
 from app.queue.status import Status
-from app.queue.ticks import Outcome
 
 
-def _stored_as_value(kind: type[StrEnum], name: str) -> sa.Enum:
+def stored_as_value(kind: type[StrEnum], name: str) -> sa.Enum:
     """Stores the value, not the Python name, and adds a CHECK: no status that the rules do not know can be written."""
     return sa.Enum(
         kind,
@@ -68,12 +67,12 @@ class ManagerJob(SQLModel, table=True):
     id: int = Field(primary_key=True, sa_type=sa.BigInteger, sa_column_kwargs={"autoincrement": False})
     definition: str
     name: str
-    status: Status = Field(sa_type=_stored_as_value(Status, "manager_status"))
+    status: Status = Field(sa_type=stored_as_value(Status, "manager_status"))
     reason: str = ""
     tags: list[str] = Field(sa_type=_json())
     parameters: dict[str, Any] = Field(sa_type=_json())
     max_child_failures: int
-    failure_action: FailureAction = Field(sa_type=_stored_as_value(FailureAction, "failure_action"))
+    failure_action: FailureAction = Field(sa_type=stored_as_value(FailureAction, "failure_action"))
     timeout: float | None = None
     definition_text: str
     created_at: float
@@ -116,11 +115,11 @@ class StepJob(SQLModel, table=True):
     type: str
     description: str = ""
     depends: list[str] = Field(sa_type=_json())
-    on_error: OnError = Field(sa_type=_stored_as_value(OnError, "on_error"))
+    on_error: OnError = Field(sa_type=stored_as_value(OnError, "on_error"))
     always_run: bool = False
     settings: dict[str, Any] = Field(sa_type=_json())
     timeout: float | None = None
-    status: Status = Field(sa_type=_stored_as_value(Status, "step_status"))
+    status: Status = Field(sa_type=stored_as_value(Status, "step_status"))
     reason: str = ""
     ready: bool = False
     plan_attempt: int = 0
@@ -175,7 +174,7 @@ class WorkerJob(SQLModel, table=True):
     manager_id: int = Field(sa_type=sa.BigInteger)
     step_id: int = Field(sa_type=sa.BigInteger)
     name: str
-    status: Status = Field(sa_type=_stored_as_value(Status, "worker_status"))
+    status: Status = Field(sa_type=stored_as_value(Status, "worker_status"))
     reason: str = ""
     attempt: int = 0
     due_at: float = 0.0
@@ -213,7 +212,7 @@ class StepCounter(SQLModel, table=True):
     __table_args__ = {"sqlite_with_rowid": False}
 
     step_id: int = Field(primary_key=True, sa_type=sa.BigInteger, foreign_key="step_job.id", ondelete="CASCADE")
-    status: Status = Field(primary_key=True, sa_type=_stored_as_value(Status, "counted_status"))
+    status: Status = Field(primary_key=True, sa_type=stored_as_value(Status, "counted_status"))
     number: int
 
 
@@ -224,7 +223,7 @@ class LogCounter(SQLModel, table=True):
     __table_args__ = {"sqlite_with_rowid": False}
 
     step_id: int = Field(primary_key=True, sa_type=sa.BigInteger, foreign_key="step_job.id", ondelete="CASCADE")
-    level: Level = Field(primary_key=True, sa_type=_stored_as_value(Level, "counted_level"))
+    level: Level = Field(primary_key=True, sa_type=stored_as_value(Level, "counted_level"))
     number: int
 
 
@@ -253,7 +252,7 @@ class MinuteCounter(SQLModel, table=True):
     __table_args__ = {"sqlite_with_rowid": False}
 
     minute: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    status: Status = Field(primary_key=True, sa_type=_stored_as_value(Status, "ended_status"))
+    status: Status = Field(primary_key=True, sa_type=stored_as_value(Status, "ended_status"))
     number: int
 
 
@@ -279,7 +278,7 @@ class LogEntry(SQLModel, table=True):
     line: int = Field(primary_key=True, sa_type=sa.BigInteger)
     worker_id: int | None = Field(default=None, sa_type=sa.BigInteger)
     at: float
-    level: Level = Field(sa_type=_stored_as_value(Level, "level"))
+    level: Level = Field(sa_type=stored_as_value(Level, "level"))
     message: str
 
 
@@ -333,54 +332,6 @@ class DocumentTag(SQLModel, table=True):
     )
 
 
-class SwitchedOffDefinition(SQLModel, table=True):
-    """A definition that a person has switched off, by its id: whatever becomes of its file, it does not run."""
-
-    __tablename__ = "switched_off_definition"
-    __table_args__ = {"sqlite_with_rowid": False}
-
-    definition: str = Field(primary_key=True)
-    at: float
-
-
-class PageText(SQLModel, table=True):
-    """A definition that was saved through the page, by the digest of what it says: it is trusted less than a file."""
-
-    __tablename__ = "page_text"
-    __table_args__ = {"sqlite_with_rowid": False}
-
-    digest: str = Field(primary_key=True)
-    definition: str
-    at: float
-
-
-class ScheduleRow(SQLModel, table=True):
-    """The schedule of a definition. `next_at`: the first tick that was not dealt with; None without a schedule."""
-
-    __tablename__ = "schedule"
-
-    definition: str = Field(primary_key=True)
-    cron: str
-    time_zone: str
-    next_at: int | None = Field(default=None, nullable=True, sa_type=sa.BigInteger)
-    paused_at: float | None = None
-    paused_by: str = ""
-
-
-class ScheduleTick(SQLModel, table=True):
-    """A tick that was dealt with, once and for all: whoever cannot add its row must not start it."""
-
-    __tablename__ = "schedule_tick"
-    __table_args__ = {"sqlite_with_rowid": False}
-
-    definition: str = Field(primary_key=True)
-    at: int = Field(primary_key=True, sa_type=sa.BigInteger)
-    outcome: Outcome = Field(sa_type=_stored_as_value(Outcome, "tick_outcome"))
-    reason: str = ""
-    manager_id: int | None = Field(default=None, nullable=True, sa_type=sa.BigInteger)
-    dealt_with_at: float
-
-
 class Sequence(SQLModel, table=True):
     """Numbers that only grow: `job` hands out ids, `revision` counts committed changes. Beside them, as every snapshot
     reads these first, the ids of runs whose deletion has begun (see `deletions`)."""
@@ -389,33 +340,3 @@ class Sequence(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     value: int = Field(sa_type=sa.BigInteger)
-
-
-class ActionRow(SQLModel, table=True):
-    """What somebody did to a run, a step or a work item; without a run: to the queue, a definition, or a run that is
-    gone. `key`: a name that its caller gave it, so that it is done once. `made_id`: the run that a rerun started."""
-
-    __tablename__ = "action"
-
-    id: int | None = Field(default=None, primary_key=True, sa_type=sa.BigInteger().with_variant(sa.Integer, "sqlite"))
-    manager_id: int | None = Field(
-        default=None, sa_type=sa.BigInteger, foreign_key="manager_job.id", ondelete="CASCADE", index=True
-    )
-    job_id: int | None = Field(default=None, sa_type=sa.BigInteger)
-    at: float
-    who: str
-    verb: str
-    said: str
-    key: str | None = Field(default=None, unique=True)
-    made_id: int | None = Field(default=None, sa_type=sa.BigInteger)
-
-
-class PauseRow(SQLModel, table=True):
-    """Something of which nothing is claimed: the whole queue, a definition or a run, by its `scope` (see `pauses`)."""
-
-    __tablename__ = "pause"
-    __table_args__ = {"sqlite_with_rowid": False}
-
-    scope: str = Field(primary_key=True)
-    who: str
-    at: float

@@ -27,6 +27,7 @@ from app.queue.database import Database
 from app.queue.definition_reading import DefinitionState, RunBrief
 from app.queue.deletions import deletions_in
 from app.queue.document_lists import DocumentFilter
+from app.queue.document_records import DocumentFacets, DocumentPage, WholeDocument
 from app.queue.job_lists import JobFilter, JobLists
 from app.queue.kept_runs import KeptRuns
 from app.queue.log_reading import LogFilter, LogReading
@@ -36,8 +37,6 @@ from app.queue.places import LARGEST
 from app.queue.records import (
     ActionRecord,
     Counts,
-    DocumentFacets,
-    DocumentPage,
     FailureGroup,
     ItemRecord,
     JobPage,
@@ -51,7 +50,6 @@ from app.queue.records import (
     RunRecord,
     Statistics,
     StepRecord,
-    WholeDocument,
 )
 from app.queue.rerun_reading import plan_of
 from app.queue.retrying import Again, Foreseen, foresee

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from app.queue import document_index, models
+from app.queue import control_models, document_index, models
 
 metadata = SQLModel.metadata
 
@@ -28,13 +28,13 @@ minute_counter = _table(models.MinuteCounter)
 log_entry = _table(models.LogEntry)
 document = _table(models.DocumentRow)
 document_tag = _table(models.DocumentTag)
-switched_off_definition = _table(models.SwitchedOffDefinition)
-page_text = _table(models.PageText)
-schedule = _table(models.ScheduleRow)
-schedule_tick = _table(models.ScheduleTick)
+switched_off_definition = _table(control_models.SwitchedOffDefinition)
+page_text = _table(control_models.PageText)
+schedule = _table(control_models.ScheduleRow)
+schedule_tick = _table(control_models.ScheduleTick)
 sequence = _table(models.Sequence)
-action = _table(models.ActionRow)
-pause = _table(models.PauseRow)
+action = _table(control_models.ActionRow)
+pause = _table(control_models.PauseRow)
 
 
 def _ddl(statement: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import and_, func, select
 from sqlalchemy.engine import Connection
 
-from app.queue.records import Maker, WholeDocument
+from app.queue.document_records import Maker, WholeDocument
 from app.queue.tables import document, step_job, worker_job
 
 _maker = select(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.queue.changes import Change, DocumentsChanged, RunDeleted
-from app.queue.records import DocumentFacets, Facet
+from app.queue.document_records import DocumentFacets, Facet
 from app.queue.snapshot import DocumentFilter, Snapshot
 from app.web import dom
 from app.web.painting import documents

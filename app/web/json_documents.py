@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from app.queue.records import DocumentRecord, Maker, WholeDocument
+from app.queue.document_records import DocumentRecord, Maker, WholeDocument
 from app.web import dom
 from app.web.json_shapes import Revision, moment
 

@@ -134,6 +134,11 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
+def _is_ours(name: str | None, kind: str, _: object) -> bool:
+    """Not one of the tables in which SQLite keeps the index of documents' words."""
+    return kind != "table" or not (name or "").startswith("document_text")
+
+
 def test_the_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -141,7 +146,8 @@ def test_the_migrations_make_the_tables_that_the_models_describe(database: Datab
     from app.queue.tables import metadata
 
     with database.writing.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        opts = {"compare_type": False, "include_name": _is_ours}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, metadata) == []
 
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from app.queue.records import WholeDocument
+from app.queue.document_records import WholeDocument
 from app.web.painting.document import paint_document
 from app.web.painting.graph import LONGEST_LABEL, MOST_NODES, Picture, graph_svg, picture_of
 from app.web.pieces import Painter

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from app.queue.records import WholeDocument
+from app.queue.document_records import WholeDocument
 from app.web import dom
 from app.web.painting import graph
 from app.web.pieces import Painter, Piece

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.queue.records import DocumentPage, DocumentRecord
+from app.queue.document_records import DocumentPage, DocumentRecord
 from app.web import dom
 from app.web.pieces import Painter, Piece
 
