@@ -267,13 +267,16 @@ async def test_an_item_that_ends_its_owner_again_and_again_fails_by_itself(queue
     assert (counts.failed, counts.pending) == (1, 1)
 
 
-async def test_a_failed_item_is_tried_again_when_it_is_due_and_its_attempts_are_kept(queue: Queue) -> None:
+async def test_a_failed_item_is_tried_again_when_it_is_due_and_its_attempts_are_kept(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.queue.status.retry_delay", lambda attempt: 600.0 * attempt)  # no machine is that slow
     manager_id = await queue.start(StepPlan("one", "trial", on_error=OnError.RETRY))
     (step_id,) = await queue.plan_all("a")
     (item,) = await queue.claim(step_id)
     await queue.fail(item, error="first")
     job = queue.read(lambda snapshot: snapshot.item(item.id))
-    assert (job.job.status, job.job.reason) == (Status.PENDING, "attempt 2 of 3 is due 2 s after the last")
+    assert (job.job.status, job.job.reason) == (Status.PENDING, "attempt 2 of 3 is due 600 s after the last")
     claimed = await queue.write(claim, {step_id: 5})
     assert claimed.items == []
     assert claimed.due_at[step_id] is not None

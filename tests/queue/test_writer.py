@@ -132,13 +132,13 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         bring_up_to_date(database)
 
 
-@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
-@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def _is_ours(name: str | None, kind: str, _: object) -> bool:
     """Not one of the tables in which SQLite keeps the index of documents' words."""
     return kind != "table" or not (name or "").startswith("document_text")
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def test_the_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
