@@ -43,9 +43,14 @@ def _mid_run(server: Server, browser: Browser, source: Path) -> None:
     expect(classifying.locator("data.count[data-status=completed]")).to_have_text(SOME_HUNDRED, timeout=60_000)
     page.screenshot(path=DOCS / "queue.png")
     page.context.close()
-    with httpx.stream("GET", f"{server.url}/api/events?job_id={started}", timeout=120) as events:
+    _wait_for(server, started)
+
+
+def _wait_for(server: Server, job_id: int) -> None:
+    """Until the run is over."""
+    with httpx.stream("GET", f"{server.url}/api/events?job_id={job_id}", timeout=300) as events:
         for line in events.iter_lines():
-            if '"context":"job"' in line.replace(" ", "") and "completed" in line:
+            if '"context":"job"' in line.replace(" ", "") and re.search("completed|failed|cancelled", line):
                 return
 
 
@@ -53,10 +58,29 @@ def _pages(server: Server, browser: Browser) -> None:
     """Every page at rest, in both themes and widths."""
     pictures = DOCS / "pictures"
     pictures.mkdir(exist_ok=True)
-    failed = httpx.get(f"{server.url}/api/jobs?kind=worker&status=failed&limit=1").json()["jobs"]
-    paths = {"queue": "/queue", "run": "/jobs/1", "step": "/jobs/1/steps/high_volume", "jobs": "/jobs?kind=worker"}
-    if failed:
-        paths["item"] = f"/jobs/{failed[0]['id']}"
+    assessed = _start(server, "codebase_assess", folder=str(DOCS.parent / "app"))
+    _wait_for(server, assessed)
+    (failed,) = httpx.get(f"{server.url}/api/jobs?kind=worker&status=failed&limit=1").json()["jobs"]
+    (graph,) = httpx.get(f"{server.url}/api/documents?source_type=dependency_graph").json()["documents"]
+    paths = {
+        "queue": "/queue",
+        "run": "/jobs/1",
+        "step": "/jobs/1/steps/high_volume",
+        "log": "/jobs/1/log",
+        "item": f"/jobs/{failed['id']}",
+        "jobs": "/jobs?kind=worker",
+        "assessment": f"/jobs/{assessed}",
+        "documents": "/documents?q=queue",
+        "document": f"/documents/{graph['id']}",
+        "definitions": "/definitions",
+        "definition": "/definitions/codebase_assess",
+        "retry": "/jobs/1/retries/new",
+        "rerun": "/jobs/1/reruns/new",
+        "deletion": "/jobs/1/deletion/new",
+        "pauses": "/pauses",
+        "system": "/system",
+        "error": "/jobs/999999",
+    }
     for theme in THEMES:
         for width in WIDTHS:
             page = _page(browser, theme, width)
