@@ -96,7 +96,7 @@ A needle in *prose* with `code`, [a link](https://example.org) and ![a picture](
 }
 
 EVERYWHERE = os.environ.get("SCREENS") == "all"
-"""`SCREENS=all`: every page in both themes and both widths, which takes minutes."""
+"""`SCREENS=all`, as `make screens` sets it: every page in both themes and both widths, which takes minutes."""
 SCREENS = [("light", 1440), ("dark", 360), *([("dark", 1440), ("light", 360)] if EVERYWHERE else [])]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from e2e.scenes import SCREENS, paths_on
+from e2e.scenes import EVERYWHERE, KINDS, PATHS, SCREENS
 from tests.web.theatre import Theatre
 
 MARK_FOCUS = """
@@ -74,7 +74,7 @@ def reader(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 @pytest.mark.slow
 def test_tab_leads_to_everything_and_it_shows(reader: Page, furnished: Theatre) -> None:
     faults = {}
-    for path in paths_on(reader):
+    for path in PATHS if EVERYWHERE else KINDS:
         reader.goto(furnished.url + path)
         reader.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         found = _walk(reader)

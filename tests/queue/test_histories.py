@@ -48,7 +48,7 @@ from app.queue.tables import metadata, sequence
 from app.queue.writer import Writer
 from tests.queue.account import ERRORS, Item, Run, Step
 
-HISTORIES = int(os.environ.get("HISTORIES", "4"))
+HISTORIES = int(os.environ.get("HISTORIES", "3"))
 """How many histories are drawn; `make histories` draws thousands."""
 
 
