@@ -9,6 +9,7 @@ import re
 import shutil
 import sysconfig
 import tempfile
+import time
 from pathlib import Path
 
 import httpx
@@ -48,10 +49,8 @@ def _mid_run(server: Server, browser: Browser, source: Path) -> None:
 
 def _wait_for(server: Server, job_id: int) -> None:
     """Until the run is over."""
-    with httpx.stream("GET", f"{server.url}/api/events?job_id={job_id}", timeout=300) as events:
-        for line in events.iter_lines():
-            if '"context":"job"' in line.replace(" ", "") and re.search("completed|failed|cancelled", line):
-                return
+    while httpx.get(f"{server.url}/api/jobs/{job_id}").json()["status"] in ("pending", "running"):
+        time.sleep(0.2)
 
 
 def _pages(server: Server, browser: Browser) -> None:
@@ -59,7 +58,8 @@ def _pages(server: Server, browser: Browser) -> None:
     pictures = DOCS / "pictures"
     pictures.mkdir(exist_ok=True)
     assessed = _start(server, "codebase_assess", folder=str(DOCS.parent / "app"))
-    _wait_for(server, assessed)
+    for job_id in (1, assessed):
+        _wait_for(server, job_id)
     (failed,) = httpx.get(f"{server.url}/api/jobs?kind=worker&status=failed&limit=1").json()["jobs"]
     (graph,) = httpx.get(f"{server.url}/api/documents?source_type=dependency_graph").json()["documents"]
     paths = {
