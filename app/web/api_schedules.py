@@ -19,8 +19,10 @@ from app.queue.store.schedules import pause_schedule, resume_schedule
 from app.queue.ticks import Missed, Outcome
 from app.web import dom
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
+from app.web.dependencies import AnyRequest
 from app.web.errors import Conflict, error_answers
 from app.web.json_shapes import Revision, moment
+from app.web.who import at_the_api
 
 DefinitionId = Annotated[str, Parameter(max_length=200, examples=[Example(value="codebase_classify")])]
 
@@ -106,10 +108,10 @@ async def list_schedules(access: NamedDependency[Access]) -> Schedules:
     status_code=HTTP_202_ACCEPTED,
     responses=error_answers(404, 409, 503),
 )
-async def pause(definition_id: DefinitionId, access: NamedDependency[Access]) -> ScheduleChange:
+async def pause(definition_id: DefinitionId, request: AnyRequest, access: NamedDependency[Access]) -> ScheduleChange:
     """Lets the ticks of a schedule pass without a run, until it is resumed."""
     await _must_have_schedule(access, definition_id)
-    if not await access.writer(pause_schedule, definition_id, "the API"):
+    if not await access.writer(pause_schedule, definition_id, at_the_api(request).who):
         raise Conflict(f"the schedule of {definition_id} is paused already", dom.definition_url(definition_id))
     detail = f"{definition_id} is not started by its schedule until that is resumed"
     return ScheduleChange(access.monitor.revision, definition_id, detail)

@@ -11,6 +11,7 @@ from app.queue.rerun_reading import repeating
 from app.queue.retrying import Again
 from app.queue.run_plan import RunPlan
 from app.queue.store.control import Target
+from app.queue.store.start import DefinitionDisabled
 from app.web import dom
 from app.web.access import Access, NotStartable
 from app.web.errors import Conflict
@@ -40,7 +41,8 @@ def whole_run(job: JobRecord, done: str) -> JobRecord:
 
 async def plan_rerun(access: Access, manager_id: int, first: str | None, as_now: bool) -> RunPlan:
     """The plan of a rerun: with everything as it was, or with the definition as it is now and the parameters of then.
-    `first`: the step that it starts from, if not at the beginning. Raises UnknownJob, NoSuchDefinition, NotStartable.
+    `first`: the step that it starts from, if not at the beginning. Raises UnknownJob, NoSuchDefinition, NotStartable or
+    DefinitionDisabled.
     """
     plan = await access.read(lambda snapshot: snapshot.plan_of(manager_id))
     definitions = await asyncio.to_thread(access.catalog.definitions)
@@ -49,7 +51,7 @@ async def plan_rerun(access: Access, manager_id: int, first: str | None, as_now:
         given = {name: value for name, value in plan.parameters.items() if value is not None}
         plan = await asyncio.to_thread(access.catalog.plan, plan.definition, given)
     elif known and not known.enabled and not known.problem:
-        raise NotStartable({"enabled": f"{plan.definition} is disabled; enable it to let it run again"})
+        raise DefinitionDisabled(plan.definition, f"set `enabled = true` in {known.path}")
     elif known and not known.problem:
         plan = replace(plan, concurrency=known.concurrency)
     try:

@@ -10,14 +10,15 @@ from litestar.response import Redirect
 
 from app.queue.store.schedules import pause_schedule, resume_schedule
 from app.web import dom
-from app.web.dependencies import TheAccess
+from app.web.dependencies import AnyRequest, TheAccess
+from app.web.who import at_the_page
 
 
 @post("/definitions/{definition_id:str}/schedule/pause", include_in_schema=False)
-async def pause(definition_id: FromPath[str], access: TheAccess) -> Redirect:
+async def pause(definition_id: FromPath[str], request: AnyRequest, access: TheAccess) -> Redirect:
     """Lets ticks pass without a run; of a schedule that is paused nothing changes."""
     await access.notice_definitions()
-    await access.writer(pause_schedule, definition_id, "a person")
+    await access.writer(pause_schedule, definition_id, at_the_page(request).who)
     return Redirect(dom.definition_url(definition_id), status_code=303)
 
 

@@ -220,6 +220,20 @@ def test_the_switch_does_not_overrule_the_file(site: Site, folder: Path) -> None
     assert by_path.status_code == 409
 
 
+@pytest.mark.parametrize("by", ["its file", "a person"])
+def test_a_disabled_one_is_not_run_again_either(site: Site, folder: Path, by: str) -> None:
+    first = start(site, "one")
+    site.post(f"/jobs/{first}/cancellation")
+    if by == "a person":
+        switch(site, "one", "no")
+    else:
+        (folder / "one.toml").write_text("enabled = false\n" + ONE)
+    for as_now in ("false", "true"):
+        refused = site.post(f"/api/jobs/{first}/reruns?as_now={as_now}")
+        assert (refused.status_code, refused.json()["error"]) == (409, "disabled")
+        assert refused.json()["url"] == "/definitions/one"
+
+
 def test_programs_switch_too(site: Site) -> None:
     answer = site.post("/api/definitions/one/switch", json={"enabled": False})
     assert (answer.status_code, answer.json()["definition"]["enabled"]) == (200, False)

@@ -112,7 +112,7 @@ def test_it_is_paused_and_resumed_by_forms(site: TestClient[Any]) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/definitions/yearly")
     page = site.get("/definitions/yearly").text
     assert "<dt>Paused</dt>" in page
-    assert "by a person" in page
+    assert "by a person at the page" in page
     assert "<dt>Next</dt>" not in page
     assert 'action="/definitions/yearly/schedule/resume"' in page
     assert site.post("/definitions/yearly/schedule/pause").status_code == 303
