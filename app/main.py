@@ -65,6 +65,7 @@ from app.web.system_pages import system_router
 from app.web.templating import environment, template_config
 from app.work import definition_editing
 from app.work.definition_editing import Checked, Editing
+from app.work.definition_files import DefinitionFile, dotted
 from app.work.definition_schedule import Schedule
 from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition
 from app.work.own_step_types import load_step_types
@@ -109,6 +110,13 @@ class DefinitionCatalog:
             raise NoSuchDefinition(str(error)) from error
         except ProblemsError as error:
             raise NotStartable(_by_key(error)) from error
+
+    def ensure_allowed(self, text: str) -> None:
+        """Raises NotStartable if the page wrote what the text says, and may not write it now."""
+        if self._rules.wrote(text):
+            faults = self._rules.of_page_text(DefinitionFile.of_text(Path("the text of the run"), text))
+            if faults:
+                raise NotStartable({dotted(key): message for key, message in faults})
 
     def _startable(self, definition: str) -> Definition:
         is_file = definition.endswith(".toml") and Path(definition).is_absolute()

@@ -98,6 +98,10 @@ class Catalog(Protocol):
     def plan(self, definition: str, parameters: Mapping[str, Any]) -> RunPlan:
         """The run that these parameters make. Raises NoSuchDefinition, NotStartable or DefinitionDisabled."""
 
+    def ensure_allowed(self, text: str) -> None:
+        """Raises NotStartable if a run of this text, kept from before, would not be started now, since the text came
+        through the page."""
+
 
 class Access:
     """The queue as the web sees it: reads through snapshots, writes through the writer, hears from the step monitor."""

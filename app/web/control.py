@@ -50,10 +50,12 @@ async def plan_rerun(access: Access, manager_id: int, first: str | None, as_now:
     if as_now:
         given = {name: value for name, value in plan.parameters.items() if value is not None}
         plan = await asyncio.to_thread(access.catalog.plan, plan.definition, given)
-    elif known and not known.enabled and not known.problem:
-        raise DefinitionDisabled(plan.definition, f"set `enabled = true` in {known.path}")
-    elif known and not known.problem:
-        plan = replace(plan, concurrency=known.concurrency)
+    else:
+        await asyncio.to_thread(access.catalog.ensure_allowed, plan.text)
+        if known and known.valid:
+            if not known.enabled:
+                raise DefinitionDisabled(plan.definition, f"set `enabled = true` in {known.path}")
+            plan = replace(plan, concurrency=known.concurrency)
     try:
         return repeating(plan, manager_id, first)
     except KeyError:

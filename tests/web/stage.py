@@ -63,6 +63,8 @@ class TrialCatalog:
             raise NotStartable({"folder": "must be given"})
         return RunPlan(TRIAL.id, TRIAL.name, (StepPlan("only", "trial_type"),), parameters=dict(parameters))
 
+    def ensure_allowed(self, text: str) -> None: ...
+
 
 class CountedAccess(Access):
     """Knows how often it was read from."""

@@ -222,11 +222,16 @@ def test_what_the_page_may_not_write_is_told_when_the_editor_opens_and_refused_w
     with serving(folder, edit_definitions="on", edit_unsafe_steps="on") as site:
         new = form(site.get("/definition-editor"))
         assert send(site, new, command.replace("shell", "more")).status_code == 303
-        start(site, "more")
+        run = start(site, "more")
+        site.post(f"/jobs/{run}/cancellation")
     with serving(folder) as site:  # the setting is off again: what the page wrote does not run, not even by its path
         assert "not for text that came through the page" in unescape(site.get("/definitions/more").text)
         for definition in ("more", str(folder / "more.toml")):
             refused = site.post("/api/jobs", json={"definition": definition})
+            assert refused.status_code == 422, refused.text
+            assert "not for text that came through the page" in refused.json()["problems"]["step.run.type"]
+        for as_now in ("false", "true"):
+            refused = site.post(f"/api/jobs/{run}/reruns?as_now={as_now}")
             assert refused.status_code == 422, refused.text
             assert "not for text that came through the page" in refused.json()["problems"]["step.run.type"]
         (folder / "more.toml").write_text(command.replace("shell", "more").replace('"true"', '"false"'))
