@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from e2e.conftest import Visitor
 from tests.web.theatre import Theatre
@@ -32,6 +32,13 @@ SHIFTS = """() => new Promise(done => requestAnimationFrame(() => requestAnimati
     done(shifts.splice(0));
 }))))"""
 TOP = "element => element.getBoundingClientRect().top"
+TOPS_AS_IT_ARRIVES = """header => {
+    const links = [...header.querySelectorAll("a")], arriving = [...header.children];
+    const tops = () => links.filter(link => link.isConnected).map(link => link.getBoundingClientRect().top);
+    arriving.forEach(element => element.remove());
+    return arriving.map(element => (header.append(element), tops()));
+}"""
+"""Where the links of the header stand after each part of it has come."""
 IN_LOG = "a line of a log that is followed"
 EARLIER = 12
 """Runs that have ended before, of one step each."""
@@ -70,6 +77,16 @@ def readers(browser: Browser, theatre: Theatre, request: pytest.FixtureRequest) 
     yield readers
     for reader in readers:
         reader.page.close()
+
+
+def test_a_header_that_arrives_bit_by_bit_moves_no_link(page: Page, theatre: Theatre) -> None:
+    page.goto(f"{theatre.url}/jobs")
+    for width in (360, 500, 640, 660, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        *arriving, whole = page.locator("header").evaluate(TOPS_AS_IT_ARRIVES)
+        assert len(whole) > 4
+        for tops in arriving:
+            assert tops == whole[: len(tops)], width
 
 
 def test_what_happens_in_a_step_moves_nothing(readers: list[StillVisitor], theatre: Theatre) -> None:
