@@ -65,6 +65,46 @@ async def test_a_schedule_is_known_by_its_definition(scheduled: Queue) -> None:
     assert scheduled.read(lambda snapshot: snapshot.schedules()) == await scheduled.write(known_schedules)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "drift"),
+    [
+        ("UPDATE schedule SET cron = '61 * * * *'", "schedule of trial: '61 * * * *' in 'Europe/Berlin' cannot be und"),
+        ("UPDATE schedule SET cron = 'often'", "must have five fields"),
+        ("UPDATE schedule SET time_zone = 'Moon/Crater'", "'0 * * * *' in 'Moon/Crater' cannot be understood"),
+        ("UPDATE schedule SET next_at = next_at + 1", f"it waits for {NOON + 2 * HOUR + 1}, when 0 * * * * in Europe"),
+        ("UPDATE schedule_tick SET manager_id = NULL", f"tick {NOON} of trial: it started a run, but does not say"),
+        ("UPDATE schedule_tick SET manager_id = 999", f"tick {NOON} of trial: it names run 999, which never was one"),
+        ("UPDATE schedule_tick SET manager_id = 2", f"tick {NOON} of trial: it names run 2, which never was one"),
+        ("UPDATE manager_job SET definition = 'other'", f"tick {NOON} of trial: it names run 1, which is one of other"),
+        ("UPDATE schedule_tick SET outcome = 'started', manager_id = 1", "run 1: 2 ticks say that they started it"),
+        ("DELETE FROM schedule_tick", "job 1: it says that its schedule started it, but no tick has"),
+    ],
+)
+@SAME_ON_BOTH
+async def test_the_audit_finds_what_is_wrong_with_a_schedule(database: Database, wrong: str, drift: str) -> None:
+    queue = Queue(database)
+    await queue.write(set_schedule, "trial", HOURLY, NOON)
+    assert (await deal(queue, tick())).manager_id == 1
+    assert (await deal(queue, tick(1))).outcome is Outcome.SKIPPED
+    await queue.write.close()
+    assert audit.check(database) == []
+    with database.writing.begin() as connection:
+        connection.exec_driver_sql(wrong)
+    assert any(drift in found for found in audit.check(database)), audit.check(database)
+
+
+@SAME_ON_BOTH
+async def test_the_audit_minds_that_the_run_of_a_tick_may_be_deleted(scheduled: Queue) -> None:
+    dealt = await deal(scheduled, tick())
+    await scheduled.write(cancel, dealt.manager_id, "cancelled by a test")
+    while await scheduled.write(delete_run, dealt.manager_id):
+        pass
+    await scheduled.write(pause_schedule, "trial", "somebody")
+    assert audit.check(scheduled.database) == []
+    await scheduled.write(resume_schedule, "trial", NOON + 0.5)
+    assert audit.check(scheduled.database) == []
+
+
 async def test_a_tick_starts_a_run_that_says_so(scheduled: Queue) -> None:
     dealt = await deal(scheduled, tick())
     run = scheduled.run(dealt.manager_id)
