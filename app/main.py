@@ -65,13 +65,13 @@ from app.web.system_pages import system_router
 from app.web.templating import environment, template_config
 from app.work import definition_editing
 from app.work.definition_editing import Checked, Editing
-from app.work.definition_files import DefinitionFile, dotted
 from app.work.definition_schedule import Schedule
 from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition
 from app.work.own_step_types import load_step_types
 from app.work.page_rules import PageRules
 from app.work.problems import ProblemsError, printable
 from app.work.registry import AnyStepType, StepTypes
+from app.work.repeating import against_repeating
 from app.work.runner import Runner
 from app.work.schedule import Scheduler
 
@@ -92,7 +92,7 @@ class DefinitionCatalog:
         self.files = Definitions(step_types, *folders, rule=rules.of_file)
         self.troubles = step_types.not_loaded
         self.editor: DefinitionEditor | None = None
-        self._rules = rules
+        self._rules, self._step_types = rules, step_types
 
     def definitions(self) -> Sequence[DefinitionSummary]:
         return [_summary(entry, self._rules) for entry in self.files.all()]
@@ -111,12 +111,10 @@ class DefinitionCatalog:
         except ProblemsError as error:
             raise NotStartable(_by_key(error)) from error
 
-    def ensure_allowed(self, text: str) -> None:
-        """Raises NotStartable if the page wrote what the text says, and may not write it now."""
-        if self._rules.wrote(text):
-            faults = self._rules.of_page_text(DefinitionFile.of_text(Path("the text of the run"), text))
-            if faults:
-                raise NotStartable({dotted(key): message for key, message in faults})
+    def ensure_repeatable(self, plan: RunPlan) -> None:
+        """Raises NotStartable if something is against it: what its text may not do now, or what a step cannot."""
+        if problems := against_repeating(plan, self._rules, self._step_types):
+            raise NotStartable(_by_key(ProblemsError(problems)))
 
     def _startable(self, definition: str) -> Definition:
         is_file = definition.endswith(".toml") and Path(definition).is_absolute()

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
+from app.queue.definition_actions import all_said_of_definition
 from app.queue.records import ActionRecord, Kin
 from app.queue.tables import action, manager_job
 
@@ -20,6 +21,7 @@ _of_run = (
     .limit(bindparam("most"))
 )
 _latest = select(*_columns).order_by(action.c.id.desc()).limit(bindparam("most"))
+_of_no_run = _latest.where(action.c.manager_id.is_(None))
 _original = select(manager_job.c.rerun_of).where(manager_job.c.id == bindparam("of_manager"))
 _present = select(manager_job.c.id).where(manager_job.c.id == bindparam("of_manager"))
 _reruns = (
@@ -37,6 +39,14 @@ def actions(connection: Connection, manager_id: int | None, most: int) -> tuple[
     else:
         rows = connection.execute(_of_run, {"of_manager": manager_id, "most": most})
     return tuple(ActionRecord(*row) for row in rows)
+
+
+def actions_of_no_run(connection: Connection, definition: str | None, most: int) -> tuple[ActionRecord, ...]:
+    """The newest first: to that definition, or to the queue, any definition, and runs that are gone."""
+    query = _of_no_run
+    if definition is not None:
+        query = query.where(action.c.said.in_(all_said_of_definition(definition)))
+    return tuple(ActionRecord(*row) for row in connection.execute(query, {"most": most}))
 
 
 def kin(connection: Connection, manager_id: int, deleted: Collection[int]) -> Kin:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import func, select, text
 from sqlalchemy.engine import Connection
 
+from app.queue import schedule_audit
 from app.queue.database import Database
 from app.queue.deletions import runs_being_deleted
 from app.queue.documents import category_of
@@ -284,4 +285,6 @@ _EXAMINATIONS: tuple[Callable[[Connection], Iterator[str]], ...] = (
     _times,
     _ids,
     _orchestration,
+    schedule_audit.schedules,
+    schedule_audit.ticks,
 )

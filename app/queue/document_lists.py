@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.engine import Connection
 
 from app.queue.document_records import DocumentPage, DocumentRecord
-from app.queue.document_text import Marker, found_once, holds
+from app.queue.document_text import Marker, found_once, holds, is_read_for
 from app.queue.places import BadCursor, place_number
 from app.queue.tables import document, document_tag, step_job, worker_job
 
@@ -74,6 +74,8 @@ class Asked:
 
     conditions: list[ColumnElement[bool]]
     of_steps: list[ColumnElement[bool]]
+    number: int | None = None
+    """How many documents match, if they have been looked for already."""
 
     @classmethod
     def by(cls, connection: Connection, matching: DocumentFilter) -> Asked:
@@ -82,8 +84,10 @@ class Asked:
         if _is_of_steps(matching):
             of_steps.append(document.c.created_by_step.in_([step_id for step_id, _ in _steps(connection, matching)]))
         asked = cls(_asked(connection, matching), of_steps)
-        if matching.tags and connection.dialect.name == "sqlite":
-            return cls([found_once(connection, document.c.id, asked.all)], [])
+        costs = matching.tags or (matching.text is not None and is_read_for(matching.text))
+        if costs and connection.dialect.name == "sqlite":
+            is_found, number = found_once(connection, document.c.id, asked.all)
+            return cls([is_found], [], number)
         return asked
 
     @property
@@ -103,7 +107,7 @@ def page(
         of_steps = (_ids(connection, [document.c.created_by_step == each], before, limit + 1) for each, _ in steps)
         ids = nlargest(limit + 1, (each for ids in of_steps for each in ids))
     else:
-        total = _number(connection, asked.all)
+        total = _number(connection, asked.all) if asked.number is None else asked.number
         ids = _ids(connection, asked.all, before, limit + 1)
     following = str(ids[limit - 1]) if len(ids) > limit else None
     return DocumentPage(total, _documents(connection, ids[:limit], matching), following)

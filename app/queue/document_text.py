@@ -61,18 +61,25 @@ def holds(connection: Connection, text: str) -> ColumnElement[bool]:
     if connection.dialect.name != "sqlite":
         return sa.and_(*(_says(document.c.title, each) | _says(document.c.body, each) for each in wanted))
     matches = sa.literal_column("document_text").bool_op("MATCH")(_query(wanted))
-    return found_once(connection, _index.c.rowid, [matches])
+    return found_once(connection, _index.c.rowid, [matches])[0]
 
 
-def found_once(connection: Connection, ids: Any, conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """A condition that holds for the documents of these ids alone. They are not looked for again, although the total, a
-    page and the facets all ask for them. For SQLite."""
+def is_read_for(text: str) -> bool:
+    """Whether every document has to be read to find the text: the index knows words only."""
+    return not wanted_in(text)
+
+
+def found_once(
+    connection: Connection, ids: Any, conditions: Sequence[ColumnElement[bool]]
+) -> tuple[ColumnElement[bool], int]:
+    """A condition that holds for the documents of these ids alone, and their number. They are not looked for again,
+    although the total, a page and the facets all ask for them. For SQLite."""
     number, found = connection.execute(
         sa.select(sa.func.count(), sa.func.json_group_array(ids)).where(*conditions)
     ).one()
     values = sa.select(sa.func.json_each(found).table_valued("value").c.value)
     is_among: ColumnElement[bool] = looked_up(document.c.id, number).in_(values)
-    return is_among
+    return is_among, number
 
 
 def looked_up(column: Any, number: int) -> Any:

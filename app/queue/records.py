@@ -115,6 +115,18 @@ class StepRecord:
     def is_final(self) -> bool:
         return self.status in FINAL
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether something of it has failed."""
+        return self.status is Status.FAILED or self.counts.failed > 0
+
+    @property
+    def can_retry(self) -> bool:
+        """Whether a retry of it alone finds something. A step that was cancelled before it began may wait for others:
+        it is taken up with its run."""
+        began = self.started_at is not None
+        return self.has_failed or self.counts.cancelled > 0 or (self.status is Status.CANCELLED and began)
+
 
 @dataclass(frozen=True, slots=True)
 class Paused:

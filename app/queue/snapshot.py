@@ -32,7 +32,7 @@ from app.queue.job_lists import JobFilter, JobLists
 from app.queue.kept_runs import KeptRuns
 from app.queue.log_reading import LogFilter, LogReading
 from app.queue.models import Kind
-from app.queue.pauses import pauses
+from app.queue.pauses import pause_of, pauses
 from app.queue.places import LARGEST
 from app.queue.records import (
     ActionRecord,
@@ -162,9 +162,17 @@ class Snapshot:
         """A run's failed work items grouped by message, the groups with the newest failures first."""
         return failure_reading.failure_groups(self._connection, manager_id, most)
 
+    def paused(self, definition: str) -> Paused | None:
+        """What keeps runs of the definition from going on: its own pause, or that of the queue."""
+        return pause_of(pauses(self._connection), 0, definition)
+
     def actions(self, manager_id: int | None, most: int) -> tuple[ActionRecord, ...]:
         """What people did, the newest first: to a run and its parts, or to anything."""
         return action_reading.actions(self._connection, manager_id, most)
+
+    def actions_of_no_run(self, definition: str | None, most: int) -> tuple[ActionRecord, ...]:
+        """What people did, the newest first: to a definition, or to everything that is no run, or none any more."""
+        return action_reading.actions_of_no_run(self._connection, definition, most)
 
     def kin(self, manager_id: int) -> Kin:
         """The run that this one repeats, and those that repeat it."""

@@ -98,9 +98,9 @@ class Catalog(Protocol):
     def plan(self, definition: str, parameters: Mapping[str, Any]) -> RunPlan:
         """The run that these parameters make. Raises NoSuchDefinition, NotStartable or DefinitionDisabled."""
 
-    def ensure_allowed(self, text: str) -> None:
-        """Raises NotStartable if a run of this text, kept from before, would not be started now, since the text came
-        through the page."""
+    def ensure_repeatable(self, plan: RunPlan) -> None:
+        """Raises NotStartable if a run of this plan, kept from before, would not be started now: its text came through
+        the page, or a step that is to run cannot run here."""
 
 
 class Access:

@@ -32,6 +32,7 @@ from app.web.api_pause import (
     resume_job,
     resume_queue,
 )
+from app.web.dependencies import AnyRequest
 from app.web.errors import error_answers
 from app.web.json_definitions import (
     Definition,
@@ -42,6 +43,7 @@ from app.web.json_definitions import (
     SwitchDefinition,
 )
 from app.web.json_shapes import Job, JobAnswer, Jobs, Line, Logs, Stats, Structure, Tree
+from app.web.who import at_the_api
 
 MOST_FAILURES = 50
 
@@ -177,13 +179,13 @@ async def one_definition(
 
 @post("/definitions/{definition_id:str}/switch", status_code=HTTP_200_OK, responses=error_answers(404, 422, 503))
 async def switch_definition(
-    definition_id: DefinitionId, data: JSONBody[SwitchDefinition], access: NamedDependency[Access]
+    definition_id: DefinitionId, data: JSONBody[SwitchDefinition], request: AnyRequest, access: NamedDependency[Access]
 ) -> DefinitionAnswer:
     """Enables a definition, or disables it: then nothing starts it until it is enabled again, whatever its file says.
 
     One whose file says `enabled = false` stays disabled."""
     await _definition(access, definition_id)
-    await access.writer(switch, definition_id, data.enabled)
+    await access.writer(switch, definition_id, data.enabled, at_the_api(request))
     return await _definition(access, definition_id)
 
 

@@ -7,13 +7,14 @@ import time
 from datetime import datetime
 from typing import Annotated
 
-from litestar import Router, get, post
+from litestar import Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
 from litestar.params import Parameter
 from litestar.status_codes import HTTP_202_ACCEPTED
 from msgspec import Struct
 
+from app.queue.pauses import Scope
 from app.queue.schedule_reading import ScheduleRecord, TickRecord
 from app.queue.store.schedules import pause_schedule, resume_schedule
 from app.queue.ticks import Missed, Outcome
@@ -21,7 +22,7 @@ from app.web import dom
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
 from app.web.dependencies import AnyRequest
 from app.web.errors import Conflict, error_answers
-from app.web.json_shapes import Revision, moment
+from app.web.json_shapes import Pausing, Revision, moment
 from app.web.who import at_the_api
 
 DefinitionId = Annotated[str, Parameter(max_length=200, examples=[Example(value="codebase_classify")])]
@@ -81,14 +82,6 @@ class Schedules(Struct, frozen=True):
     schedules: list[Schedule]
 
 
-class ScheduleChange(Struct, frozen=True):
-    """What was done to a schedule."""
-
-    revision: Revision
-    definition: str
-    detail: str
-
-
 @get("/schedules", responses=error_answers())
 async def list_schedules(access: NamedDependency[Access]) -> Schedules:
     """The schedule of every definition that has one."""
@@ -108,29 +101,30 @@ async def list_schedules(access: NamedDependency[Access]) -> Schedules:
     status_code=HTTP_202_ACCEPTED,
     responses=error_answers(404, 409, 503),
 )
-async def pause(definition_id: DefinitionId, request: AnyRequest, access: NamedDependency[Access]) -> ScheduleChange:
-    """Lets the ticks of a schedule pass without a run, until it is resumed."""
+async def pause(definition_id: DefinitionId, request: AnyRequest, access: NamedDependency[Access]) -> Pausing:
+    """Lets the ticks of a schedule pass without a run, until it is resumed. Asked for twice it is done once."""
     await _must_have_schedule(access, definition_id)
-    if not await access.writer(pause_schedule, definition_id, at_the_api(request).who):
-        raise Conflict(f"the schedule of {definition_id} is paused already", dom.definition_url(definition_id))
-    detail = f"{definition_id} is not started by its schedule until that is resumed"
-    return ScheduleChange(access.monitor.revision, definition_id, detail)
+    done = await access.writer(pause_schedule, definition_id, at_the_api(request))
+    what = f"the schedule of {Scope(definition_id).words}"
+    detail = f"{what} is paused; it starts nothing until it is resumed" if done else f"{what} was paused already"
+    return Pausing(access.monitor.revision, what, True, detail)
 
 
-@post(
-    "/definitions/{definition_id:str}/schedule/resume",
+@delete(
+    "/definitions/{definition_id:str}/schedule/pause",
     status_code=HTTP_202_ACCEPTED,
     responses=error_answers(404, 409, 503),
 )
-async def resume(definition_id: DefinitionId, access: NamedDependency[Access]) -> ScheduleChange:
+async def resume(definition_id: DefinitionId, request: AnyRequest, access: NamedDependency[Access]) -> Pausing:
     """Lets a paused schedule go on with its next tick; those of the pause are not made up for."""
-    record = await _must_have_schedule(access, definition_id)
+    schedule = await _must_have_schedule(access, definition_id)
     now = time.time()
-    if not await access.writer(resume_schedule, definition_id, now):
-        raise Conflict(f"the schedule of {definition_id} is not paused", dom.definition_url(definition_id))
-    following = record.cron.after(now)
-    when = record.cron.stamp(following) if following is not None else "never"
-    return ScheduleChange(access.monitor.revision, definition_id, f"{definition_id} is started next at {when}")
+    done = await access.writer(resume_schedule, definition_id, now, at_the_api(request))
+    what = f"the schedule of {Scope(definition_id).words}"
+    following = schedule.cron.after(now)
+    when = schedule.cron.stamp(following) if following is not None else "never"
+    detail = f"{what} goes on; its next start is {when}" if done else f"{what} was not paused"
+    return Pausing(access.monitor.revision, what, False, detail)
 
 
 async def _must_have_schedule(access: Access, definition_id: str) -> ScheduleRecord:

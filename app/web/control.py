@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 
 from app.queue.models import Kind
@@ -13,7 +14,7 @@ from app.queue.run_plan import RunPlan
 from app.queue.store.control import Target
 from app.queue.store.start import DefinitionDisabled
 from app.web import dom
-from app.web.access import Access, NotStartable
+from app.web.access import Access, NoSuchDefinition, NotStartable
 from app.web.errors import Conflict
 
 KIND_WORDS = {Kind.STEP: "a step", Kind.WORKER: "a work item"}
@@ -44,25 +45,45 @@ async def plan_rerun(access: Access, manager_id: int, first: str | None, as_now:
     `first`: the step that it starts from, if not at the beginning. Raises UnknownJob, NoSuchDefinition, NotStartable or
     DefinitionDisabled.
     """
+    if not as_now:
+        plan = await kept_plan(access, manager_id, first)
+        await asyncio.to_thread(access.catalog.ensure_repeatable, plan)
+        return plan
+    kept = await access.read(lambda snapshot: snapshot.plan_of(manager_id))
+    given = {name: value for name, value in kept.parameters.items() if value is not None}
+    plan = await asyncio.to_thread(access.catalog.plan, kept.definition, given)
+    return _repeating(plan, manager_id, first, " as it is now")
+
+
+async def kept_plan(access: Access, manager_id: int, first: str | None) -> RunPlan:
+    """The plan of a rerun with everything as it was, whether or not it can run. Raises UnknownJob, DefinitionDisabled,
+    or NotStartable for a step that is not there."""
     plan = await access.read(lambda snapshot: snapshot.plan_of(manager_id))
     definitions = await asyncio.to_thread(access.catalog.definitions)
     known = next((each for each in definitions if each.id == plan.definition), None)
-    if as_now:
-        given = {name: value for name, value in plan.parameters.items() if value is not None}
-        plan = await asyncio.to_thread(access.catalog.plan, plan.definition, given)
-    else:
-        await asyncio.to_thread(access.catalog.ensure_allowed, plan.text)
-        if known and known.valid:
-            if not known.enabled:
-                raise DefinitionDisabled(plan.definition, f"set `enabled = true` in {known.path}")
-            plan = replace(plan, concurrency=known.concurrency)
+    if known and known.valid:
+        if not known.enabled:
+            raise DefinitionDisabled(plan.definition, f"set `enabled = true` in {known.path}")
+        plan = replace(plan, concurrency=known.concurrency)
+    return _repeating(plan, manager_id, first)
+
+
+def _repeating(plan: RunPlan, manager_id: int, first: str | None, now: str = "") -> RunPlan:
     try:
         return repeating(plan, manager_id, first)
     except KeyError:
         there = ", ".join(step.name for step in plan.steps)
-        now = " as it is now" if as_now else ""
         told = f"there is no step {first} in {plan.definition}{now}; there are: {there}"
         raise NotStartable({"from": told}) from None
+
+
+async def against(asked: Awaitable[object]) -> str:
+    """What a plan is refused with; nothing if it is not."""
+    try:
+        await asked
+    except (NoSuchDefinition, NotStartable, DefinitionDisabled) as refusal:
+        return str(refusal)
+    return ""
 
 
 async def concurrency_of(access: Access, definition: str) -> int | None:

@@ -19,6 +19,7 @@ from app.web.dependencies import AnyRequest, TheAccess, TheLive
 from app.web.live.browsers import browser_of, name_tag
 from app.web.live.hub import Live
 from app.web.screens import Screen
+from app.web.who import at_the_page
 
 
 @get("/definitions", include_in_schema=False)
@@ -44,7 +45,7 @@ async def switch_definition(definition_id: FromPath[str], request: AnyRequest, a
     """Enables or disables a definition, and shows it."""
     form = await request.form()
     await find(access, definition_id)
-    await access.writer(switch, definition_id, form.get("enabled") == "yes")
+    await access.writer(switch, definition_id, form.get("enabled") == "yes", at_the_page(request))
     return Redirect(dom.definition_url(definition_id), status_code=303)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from app.queue.changes import Change, DefinitionsChanged, RunChanged, RunDeleted, ScheduleChanged
+from app.queue.changes import Change, DefinitionsChanged, PauseChanged, RunChanged, RunDeleted, ScheduleChanged
 from app.queue.snapshot import Snapshot
 from app.web import dom, shown_schedules
 from app.web.access import Catalog
 from app.web.painting import definitions
+from app.web.painting.actions import paint_people
 from app.web.painting.definitions import DefinitionRow
 from app.web.screens import Easel, Screen, compose
 
 LATEST_RUNS = 10
+MOST_ACTIONS = 10
 
 
 def _concerns(change: Change) -> bool:
@@ -57,7 +59,7 @@ class DefinitionView:
         return dom.definition_url(self.id)
 
     def concerns(self, change: Change) -> bool:
-        return _concerns(change)
+        return _concerns(change) or isinstance(change, PauseChanged)
 
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
         painter = easel.painter
@@ -68,12 +70,15 @@ class DefinitionView:
         schedule = shown_schedules.of_one(snapshot, shown)
         row = DefinitionRow(0, shown, snapshot.definition_states([self.id])[self.id], schedule)
         children = {
-            "head": painter.piece("definition_head.html", "head", row=row, editor=self.catalog.editor),
+            "head": painter.piece(
+                "definition_head.html", "head", row=row, editor=self.catalog.editor, paused=snapshot.paused(self.id)
+            ),
             "start": painter.piece("definition_start.html", "start", row=row),
             "schedule": painter.piece("definition_schedule_place.html", "schedule", row=row),
             "runs": painter.piece(
                 "definition_runs.html", "latest-runs", row=row, runs=snapshot.latest_runs(self.id, LATEST_RUNS)
             ),
+            "people": paint_people(painter, snapshot.actions_of_no_run(self.id, MOST_ACTIONS)),
             "text": painter.piece("definition_text.html", "text", definition=shown, marked=definitions.marked(shown)),
         }
         return compose(painter, self, snapshot, shown.name, "definition", children)

@@ -276,7 +276,7 @@ class Rerun(Struct, frozen=True):
 
 
 class Pausing(Struct, frozen=True):
-    """What a pause or its end did. `what`: the queue, a definition or a run."""
+    """What a pause or its end did. `what`: the queue, a definition, its schedule or a run."""
 
     revision: Revision
     what: str

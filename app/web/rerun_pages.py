@@ -12,7 +12,7 @@ from app.queue.snapshot import Snapshot
 from app.queue.store.rerun import NotRepeatable, rerun_as
 from app.queue.text import storable
 from app.web import dom
-from app.web.control import plan_rerun, whole_run
+from app.web.control import against, kept_plan, plan_rerun, whole_run
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
 from app.web.errors import Conflict
 from app.web.retry_pages import show
@@ -30,9 +30,13 @@ async def rerun_form(job_id: FromPath[int], request: AnyRequest, access: TheAcce
         return {"revision": snapshot.revision, "run": run}
 
     read = await access.read(reading)
-    plan = await plan_rerun(access, job_id, first, as_now=False)
-    # Sent with the form, so that it starts one run however often it is sent.
-    return show(live, "rerun", {**read, "first": first, "plan": plan, "key": token_urlsafe(12)})
+    plan = await kept_plan(access, job_id, first)
+    refused = {
+        "then": await against(plan_rerun(access, job_id, first, as_now=False)),
+        "now": await against(plan_rerun(access, job_id, first, as_now=True)),
+    }
+    # The key is sent with the form, so that it starts one run however often it is sent.
+    return show(live, "rerun", {**read, "first": first, "plan": plan, "refused": refused, "key": token_urlsafe(12)})
 
 
 @post("/jobs/{job_id:int}/reruns", include_in_schema=False)

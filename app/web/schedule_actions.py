@@ -18,12 +18,12 @@ from app.web.who import at_the_page
 async def pause(definition_id: FromPath[str], request: AnyRequest, access: TheAccess) -> Redirect:
     """Lets ticks pass without a run; of a schedule that is paused nothing changes."""
     await access.notice_definitions()
-    await access.writer(pause_schedule, definition_id, at_the_page(request).who)
+    await access.writer(pause_schedule, definition_id, at_the_page(request))
     return Redirect(dom.definition_url(definition_id), status_code=303)
 
 
-@post("/definitions/{definition_id:str}/schedule/resume", include_in_schema=False)
-async def resume(definition_id: FromPath[str], access: TheAccess) -> Redirect:
+@post("/definitions/{definition_id:str}/schedule/resumption", include_in_schema=False)
+async def resume(definition_id: FromPath[str], request: AnyRequest, access: TheAccess) -> Redirect:
     """Goes on with the next tick."""
-    await access.writer(resume_schedule, definition_id, time.time())
+    await access.writer(resume_schedule, definition_id, time.time(), at_the_page(request))
     return Redirect(dom.definition_url(definition_id), status_code=303)

@@ -1,4 +1,5 @@
-"""The view of the server itself. It is painted anew when the queue changes, and reads nothing from the database."""
+"""The view of the server itself. It is painted anew when the queue changes; from the database it reads only what people
+did to what is no run."""
 
 from __future__ import annotations
 
@@ -6,13 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.queue.changes import Change, RunChanged, RunDeleted, ScheduleChanged, StepChanged
+from app.queue.changes import (
+    Change,
+    DefinitionsChanged,
+    PauseChanged,
+    RunChanged,
+    RunDeleted,
+    ScheduleChanged,
+    StepChanged,
+)
 from app.queue.snapshot import Snapshot
+from app.web.painting.actions import paint_people
 from app.web.screens import Easel, Screen, compose
 from app.web.system_facts import SystemFacts
 
 _PARTS = ("server", "writing", "slots", "processes", "scheduling", "step_types", "settings")
 
+MOST_ACTIONS = 20
+_BY_PEOPLE = DefinitionsChanged | PauseChanged
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -27,7 +39,7 @@ class SystemView:
         return "/system"
 
     def concerns(self, change: Change) -> bool:
-        return isinstance(change, RunChanged | RunDeleted | StepChanged | ScheduleChanged)
+        return isinstance(change, RunChanged | RunDeleted | StepChanged | ScheduleChanged | _BY_PEOPLE)
 
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
         facts = self.facts()
@@ -37,6 +49,7 @@ class SystemView:
             )
             for part in _PARTS
         }
+        children["people"] = paint_people(easel.painter, snapshot.actions_of_no_run(None, MOST_ACTIONS))
         return compose(easel.painter, self, snapshot, "System", "system", children)
 
 

@@ -19,9 +19,9 @@ _EXAMPLES = {"string": "x", "integer": 1, "number": 1.0, "boolean": True, "folde
 
 
 def obstacles(steps: Iterable[StepPlan], step_types: StepTypes) -> Iterator[Problem]:
-    """Those of steps whose placeholders are filled."""
+    """Those of steps whose placeholders are filled. A step type that is gone says so when it is to run."""
     for step in steps:
-        if found := _obstacle(step_types[step.type], step.settings):
+        if step.type in step_types and (found := _obstacle(step_types[step.type], step.settings)):
             yield _problem(step, found)
 
 

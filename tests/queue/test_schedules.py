@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.queue import audit
+from app.queue.actor import Actor, Place
 from app.queue.changes import ScheduleChanged
 from app.queue.database import Database
 from app.queue.run_plan import RunPlan, StepPlan
@@ -32,6 +33,7 @@ from app.queue.ticks import Cron, Due, Outcome
 from app.queue.writer import Transaction, Writer
 from tests.queue.conftest import Queue
 
+SOMEBODY = Actor(Place.PAGE, "a person")
 HOURLY = Cron("0 * * * *", "Europe/Berlin")
 NOON = 1_800_014_400
 HOUR = 3600
@@ -63,6 +65,46 @@ async def test_a_schedule_is_known_by_its_definition(scheduled: Queue) -> None:
     assert await known(scheduled) == ScheduleRecord("trial", HOURLY, NOON, None, "", None)
     assert scheduled.changes == [ScheduleChanged("trial")]
     assert scheduled.read(lambda snapshot: snapshot.schedules()) == await scheduled.write(known_schedules)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "drift"),
+    [
+        ("UPDATE schedule SET cron = '61 * * * *'", "schedule of trial: '61 * * * *' in 'Europe/Berlin' cannot be und"),
+        ("UPDATE schedule SET cron = 'often'", "must have five fields"),
+        ("UPDATE schedule SET time_zone = 'Moon/Crater'", "'0 * * * *' in 'Moon/Crater' cannot be understood"),
+        ("UPDATE schedule SET next_at = next_at + 1", f"it waits for {NOON + 2 * HOUR + 1}, when 0 * * * * in Europe"),
+        ("UPDATE schedule_tick SET manager_id = NULL", f"tick {NOON} of trial: it started a run, but does not say"),
+        ("UPDATE schedule_tick SET manager_id = 999", f"tick {NOON} of trial: it names run 999, which never was one"),
+        ("UPDATE schedule_tick SET manager_id = 2", f"tick {NOON} of trial: it names run 2, which never was one"),
+        ("UPDATE manager_job SET definition = 'other'", f"tick {NOON} of trial: it names run 1, which is one of other"),
+        ("UPDATE schedule_tick SET outcome = 'started', manager_id = 1", "run 1: 2 ticks say that they started it"),
+        ("DELETE FROM schedule_tick", "job 1: it says that its schedule started it, but no tick has"),
+    ],
+)
+@SAME_ON_BOTH
+async def test_the_audit_finds_what_is_wrong_with_a_schedule(database: Database, wrong: str, drift: str) -> None:
+    queue = Queue(database)
+    await queue.write(set_schedule, "trial", HOURLY, NOON)
+    assert (await deal(queue, tick())).manager_id == 1
+    assert (await deal(queue, tick(1))).outcome is Outcome.SKIPPED
+    await queue.write.close()
+    assert audit.check(database) == []
+    with database.writing.begin() as connection:
+        connection.exec_driver_sql(wrong)
+    assert any(drift in found for found in audit.check(database)), audit.check(database)
+
+
+@SAME_ON_BOTH
+async def test_the_audit_minds_that_the_run_of_a_tick_may_be_deleted(scheduled: Queue) -> None:
+    dealt = await deal(scheduled, tick())
+    await scheduled.write(cancel, dealt.manager_id, "cancelled by a test")
+    while await scheduled.write(delete_run, dealt.manager_id):
+        pass
+    await scheduled.write(pause_schedule, "trial", SOMEBODY)
+    assert audit.check(scheduled.database) == []
+    await scheduled.write(resume_schedule, "trial", NOON + 0.5, SOMEBODY)
+    assert audit.check(scheduled.database) == []
 
 
 async def test_a_tick_starts_a_run_that_says_so(scheduled: Queue) -> None:
@@ -170,21 +212,21 @@ async def test_a_tick_without_a_plan_is_recorded_with_its_reason(scheduled: Queu
 
 
 async def test_a_paused_schedule_starts_nothing_and_goes_on_after_the_pause(scheduled: Queue) -> None:
-    assert await scheduled.write(pause_schedule, "trial", "a person")
-    assert not await scheduled.write(pause_schedule, "trial", "somebody else")
+    assert await scheduled.write(pause_schedule, "trial", SOMEBODY)
+    assert not await scheduled.write(pause_schedule, "trial", Actor(Place.API))
     record = await known(scheduled)
     assert record.paused_by == "a person"
     assert record.paused_at
     assert await deal(scheduled, tick()) is None
-    assert await scheduled.write(resume_schedule, "trial", NOON + 5 * HOUR + 1)
-    assert not await scheduled.write(resume_schedule, "trial", NOON + 7 * HOUR)
+    assert await scheduled.write(resume_schedule, "trial", NOON + 5 * HOUR + 1, SOMEBODY)
+    assert not await scheduled.write(resume_schedule, "trial", NOON + 7 * HOUR, SOMEBODY)
     record = await known(scheduled)
     assert (record.paused_at, record.paused_by, record.next_at) == (None, "", NOON + 6 * HOUR)
 
 
 @SAME_ON_BOTH
 async def test_a_pause_outlasts_a_change_of_the_schedule(scheduled: Queue) -> None:
-    await scheduled.write(pause_schedule, "trial", "a person")
+    await scheduled.write(pause_schedule, "trial", SOMEBODY)
     await scheduled.write(set_schedule, "trial", Cron("30 * * * *", "UTC"), NOON + HOUR // 2)
     record = await known(scheduled)
     assert (record.cron.expression, record.paused_by) == ("30 * * * *", "a person")
@@ -194,8 +236,8 @@ async def test_a_pause_outlasts_a_change_of_the_schedule(scheduled: Queue) -> No
 async def test_without_a_schedule_there_is_nothing_to_pause(scheduled: Queue) -> None:
     await scheduled.write(end_schedule, "trial")
     for name in ("trial", "unknown"):
-        assert not await scheduled.write(pause_schedule, name, "a person")
-        assert not await scheduled.write(resume_schedule, name, NOON)
+        assert not await scheduled.write(pause_schedule, name, SOMEBODY)
+        assert not await scheduled.write(resume_schedule, name, NOON, SOMEBODY)
 
 
 async def test_ticks_are_listed_the_newest_first_and_outlive_their_runs(scheduled: Queue) -> None:

@@ -63,7 +63,7 @@ class TrialCatalog:
             raise NotStartable({"folder": "must be given"})
         return RunPlan(TRIAL.id, TRIAL.name, (StepPlan("only", "trial_type"),), parameters=dict(parameters))
 
-    def ensure_allowed(self, text: str) -> None: ...
+    def ensure_repeatable(self, plan: RunPlan) -> None: ...
 
 
 class CountedAccess(Access):

@@ -69,7 +69,6 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/documents/{document_id}",
         "/api/definitions/{definition_id}/switch",
         "/api/definitions/{definition_id}/schedule/pause",
-        "/api/definitions/{definition_id}/schedule/resume",
         "/api/schedules",
         "/api/system",
         "/api/events",

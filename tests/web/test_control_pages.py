@@ -122,6 +122,48 @@ def test_what_a_person_cancelled_is_retried_only_if_asked_for(pages: Pages) -> N
     assert pages.get(f"/api/jobs/{step_id}").json()["counts"]["pending"] == 2
 
 
+def offers(pages: Pages, manager_id: int) -> list[str]:
+    """Whether the run, its steps and its work items offer a retry: exactly those of which something can be retried,
+    and the button leads to a preview that has it."""
+    run = pages.get(f"/api/jobs/{manager_id}/tree").json()
+    items = pages.get(f"/api/jobs?kind=worker&manager_id={manager_id}").json()["jobs"]
+    shown = {manager_id: f"/jobs/{manager_id}"}
+    shown |= {each["id"]: f"/jobs/{manager_id}/steps/{each['name']}" for each in run["steps"]}
+    shown |= {job_id: f"/jobs/{job_id}" for job_id in sorted(each["id"] for each in items)}
+    offered = []
+    for job_id, url in shown.items():
+        link = re.search(rf'href="(/jobs/{job_id}/retries/new[^"]*)">Retry<', pages.get(url, headers=HTML).text)
+        preview = pages.get(unescape(link[1]) if link else f"/jobs/{job_id}/retries/new?cancelled=true", headers=HTML)
+        assert ("there is nothing to run again" in text(preview)) is (link is None), (url, text(preview))
+        offered += [url.rpartition("/")[2] if "steps" in url else str(job_id)] if link else []
+    return offered
+
+
+def test_a_retry_is_offered_exactly_where_there_is_something_to_retry(pages: Pages) -> None:
+    manager_id = pages.play("start", steps=["one", "two"])
+    assert offers(pages, manager_id) == []
+    (one,) = pages.play("plan", items=["a", "b", "c"])
+    _, second, third = pages.play("claim", step_id=one, most=3)
+    assert offers(pages, manager_id) == []
+    pages.play("complete", step_id=one)
+    assert offers(pages, manager_id) == []
+    pages.post(f"/jobs/{second}/cancellation")
+    assert offers(pages, manager_id) == [str(manager_id), "one", str(second)]
+    pages.play("fail", step_id=one, most=2)
+    assert offers(pages, manager_id) == [str(manager_id), "one", str(second), str(third)]
+    pages.post(f"/api/jobs/{third}/retries")
+    assert offers(pages, manager_id) == [str(manager_id), "one", str(second)]
+    pages.post(f"/jobs/{manager_id}/cancellation")
+    assert offers(pages, manager_id) == [str(manager_id), "one", str(second), str(third)]
+    done = pages.play("start", steps=["one"])
+    (step_id,) = pages.play("plan", items=["a"])
+    pages.play("claim", step_id=step_id)
+    pages.play("complete", step_id=step_id)
+    assert offers(pages, done) == []
+    failed, _ = all_failed(pages)
+    assert len(offers(pages, failed)) == 4, "the steps that were skipped have nothing of their own"
+
+
 def test_a_name_that_a_proxy_gives_is_recorded_as_text(pages: Pages) -> None:
     manager_id, _ = all_failed(pages)
     name = "Zo%C3%AB%20%3Cscript%3E"

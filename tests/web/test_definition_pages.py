@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from litestar.testing import TestClient
 
 import app.main
+from app.cli import cli
 from app.main import create_app
 from app.settings import Settings
 from tests.hostile import CORPUS
@@ -177,6 +179,39 @@ def test_and_it_is_refused_before_anything_starts(site: Site, definition: str) -
     assert refused.status_code == 422
     assert refused.json()["problems"]["step.look"].startswith("sentiment: no language model is configured")
     assert site.get("/api/jobs?kind=manager").json()["total"] == before
+
+
+def test_a_rerun_is_refused_as_a_start_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless what cannot run here is taken as it is. A page, the API and the command line say the same."""
+    sentence = "sentiment: no language model is configured"
+    (folder / "moods.toml").write_text(f'{MOODS}[step.after]\ntype = "test_job_generator"\nalways_run = true\n')
+    monkeypatch.setenv("STEPGLASS_MODEL_ENDPOINT", "https://model.example/v1")
+    monkeypatch.setenv("STEPGLASS_MODEL", "m")
+    with serving(folder) as site:
+        job_id = site.post("/api/jobs", json={"definition": "moods"}).json()["job_id"]
+        site.post(f"/api/jobs/{job_id}/cancellation")
+        form = site.get(f"/jobs/{job_id}/reruns/new").text
+        assert "cannot be run here" not in form and " disabled" not in form
+        monkeypatch.delenv("STEPGLASS_MODEL_ENDPOINT")
+        form = site.get(f"/jobs/{job_id}/reruns/new").text
+        assert form.count(f"step.look: {sentence}") == 2, "as it was, and as it is now"
+        assert re.search(r"<button[^>]* disabled>Run again", form)
+        for text in ("then", "now"):
+            refused = site.post(f"/jobs/{job_id}/reruns", data={"text": text})
+            assert refused.status_code == 422 and sentence in refused.text
+            refused = site.post(f"/api/jobs/{job_id}/reruns?as_now={str(text == 'now').lower()}")
+            assert refused.status_code == 422 and refused.json()["problems"]["step.look"].startswith(sentence)
+        (folder / "moods.toml").write_text(ONE.replace('"one"', '"moods"', 1))
+        form = site.get(f"/jobs/{job_id}/reruns/new").text
+        assert re.search(r'<option value="now" selected>', form) and "As it is now" not in form
+        assert re.search(r"<button[^>]*>Run again", form) and not re.search(r"<button[^>]* disabled>", form)
+        assert 'value="then" disabled' not in site.get(f"/jobs/{job_id}/reruns/new?from=after").text
+        made = site.post(f"/api/jobs/{job_id}/reruns?from_step=after").json()
+        assert made["taken"] == ["look"]
+        site.post(f"/api/jobs/{made['job_id']}/cancellation")
+    data = ("--data", str(folder.parent / "data"), "--definitions", str(folder))
+    result = CliRunner().invoke(cli, ["rerun", str(job_id), *data])
+    assert result.exit_code == 2 and f"step.look: {sentence}" in result.output
 
 
 # --- Enabled and disabled --------------------------------------------------------------------------------------------

@@ -114,12 +114,41 @@ def test_it_is_paused_and_resumed_by_forms(site: TestClient[Any]) -> None:
     assert "<dt>Paused</dt>" in page
     assert "by a person at the page" in page
     assert "<dt>Next</dt>" not in page
-    assert 'action="/definitions/yearly/schedule/resume"' in page
+    assert 'action="/definitions/yearly/schedule/resumption"' in page
     assert site.post("/definitions/yearly/schedule/pause").status_code == 303
-    site.post("/definitions/yearly/schedule/resume")
+    site.post("/definitions/yearly/schedule/resumption")
     page = site.get("/definitions/yearly").text
     assert "<dt>Next</dt>" in page
     assert "<dt>Paused</dt>" not in page
+
+
+def test_who_did_what_to_a_definition_and_the_queue_is_shown(site: TestClient[Any]) -> None:
+    """On its own page, and of everything on that of the system; of others nothing."""
+    ann = {"x-stepglass-actor": "ann%20%3Cb%3E"}
+    site.post("/definitions/yearly/schedule/pause", headers=ann)
+    site.delete("/api/definitions/yearly/schedule/pause")
+    site.post("/pauses", data={"definition": "yearly"}, headers=ann)
+    site.post("/api/queue/pause")
+    site.post("/definitions/yearly/switch", data={"enabled": "no"})
+    site.post("/api/definitions/yearly/switch", json={"enabled": True})
+    site.post("/definitions/quick/switch", data={"enabled": "no"})
+    page = site.get("/definitions/yearly").text
+    assert "definition yearly is paused by <bdi>ann &lt;b&gt;</bdi>" in page
+    done = re.findall(r'data-verb="(\w+)">.*?<bdi class="who">(.*?)</bdi> <bdi>(.*?)</bdi>', page)
+    assert done == [
+        ("enable", "the API", "enabled definition yearly"),
+        ("disable", "a person at the page", "disabled definition yearly"),
+        ("pause", "ann &lt;b&gt;", "paused definition yearly"),
+        ("resume", "the API", "resumed the schedule of definition yearly"),
+        ("pause", "ann &lt;b&gt;", "paused the schedule of definition yearly"),
+    ]
+    system = site.get("/system").text
+    everything = re.findall(r'<bdi class="who">.*?</bdi> <bdi>(.*?)</bdi>', system)
+    assert len(everything) == 7
+    assert everything[0] == "disabled definition quick" and "paused the queue" in everything
+    site.delete("/api/queue/pause")
+    site.delete("/api/definitions/yearly/pause")
+    assert "is paused by" not in site.get("/definitions/yearly").text
 
 
 def test_a_definition_without_a_schedule_shows_none(site: TestClient[Any]) -> None:
@@ -154,15 +183,17 @@ def test_programs_read_schedules(site: TestClient[Any]) -> None:
 
 def test_programs_pause_and_resume_and_hear_why_not(site: TestClient[Any]) -> None:
     address = "/api/definitions/yearly/schedule"
-    refused = site.post(f"{address}/resume")
-    assert (refused.status_code, refused.json()["detail"]) == (409, "the schedule of yearly is not paused")
-    assert site.post(f"{address}/pause").status_code == 202
-    assert site.post(f"{address}/pause").status_code == 409
+    unchanged = site.delete(f"{address}/pause")
+    what = "the schedule of definition yearly"
+    assert (unchanged.status_code, unchanged.json()["detail"]) == (202, f"{what} was not paused")
+    paused = site.post(f"{address}/pause").json()
+    assert (paused["what"], paused["paused"]) == (what, True)
+    assert site.post(f"{address}/pause").json()["detail"] == f"{what} was paused already"
     paused = next(each for each in site.get("/api/schedules").json()["schedules"] if each["definition"] == "yearly")
     assert (paused["next_at"], paused["paused_by"]) == (None, "the API")
-    resumed = site.post(f"{address}/resume")
-    assert resumed.status_code == 202
-    assert "yearly is started next at" in resumed.json()["detail"]
+    resumed = site.delete(f"{address}/pause")
+    assert (resumed.status_code, resumed.json()["paused"]) == (202, False)
+    assert f"{what} goes on; its next start is 20" in resumed.json()["detail"]
     assert site.post("/api/definitions/quick/schedule/pause").status_code == 409
     unknown = site.post("/api/definitions/nothing/schedule/pause")
     assert (unknown.status_code, unknown.json()["error"]) == (404, "no_such_definition")

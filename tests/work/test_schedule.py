@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from app import steps
 from app.queue import audit
+from app.queue.actor import Actor, Place
 from app.queue.database import Database
 from app.queue.schedule_reading import ScheduleRecord, TickRecord
 from app.queue.schema import bring_up_to_date
@@ -31,6 +32,7 @@ from app.work.definitions import DefinitionEntry, Definitions
 from app.work.registry import StepTypes
 from app.work.schedule import LONGEST_SLEEP, TROUBLE_PAUSE, Scheduler
 
+SOMEBODY = Actor(Place.PAGE, "a person")
 NOON = 1_800_014_400.0  # 2027-01-15 12:00 UTC
 HOUR = 3600
 HISTORIES = int(os.environ.get("HISTORIES", "5"))
@@ -259,10 +261,10 @@ async def test_a_definition_that_is_gone_has_no_schedule(clockwork: Clockwork) -
 async def test_a_paused_schedule_starts_nothing_and_makes_nothing_up(clockwork: Clockwork) -> None:
     clockwork.define(more='missed = "all"', head="concurrency = 100")
     await clockwork.look()
-    await clockwork.write(pause_schedule, "trial", "a person")
+    await clockwork.write(pause_schedule, "trial", SOMEBODY)
     clockwork.scheduler._stale = True
     await clockwork.look(NOON + 3 * HOUR)
-    await clockwork.write(resume_schedule, "trial", NOON + 3 * HOUR)
+    await clockwork.write(resume_schedule, "trial", NOON + 3 * HOUR, SOMEBODY)
     clockwork.scheduler._stale = True
     await clockwork.look(NOON + 4 * HOUR)
     assert clockwork.started() == [4]
@@ -380,11 +382,11 @@ async def _happen(clockwork: Clockwork, kind: str, seconds: int, passed_over: li
         case "run" if not clockwork.running():
             await clockwork.write(start, clockwork.definitions.get("trial").resolve({}))
         case "pause":
-            await clockwork.write(pause_schedule, "trial", "a person")
+            await clockwork.write(pause_schedule, "trial", SOMEBODY)
             clockwork.scheduler._stale = True
         case "resume":
             record = clockwork.schedule()
-            if await clockwork.write(resume_schedule, "trial", clockwork.now) and record.next_at:
+            if await clockwork.write(resume_schedule, "trial", clockwork.now, SOMEBODY) and record.next_at:
                 passed_over.append((record.next_at, clockwork.now))
             clockwork.scheduler._stale = True
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import delete, insert, select
 
+from app.queue.actor import Actor
 from app.queue.changes import DefinitionsChanged
+from app.queue.definition_actions import said_of_definition
+from app.queue.store.actions import record
 from app.queue.tables import page_text, switched_off_definition
 from app.queue.writer import Transaction
 
 
-def switch(transaction: Transaction, definition: str, on: bool) -> None:
+def switch(transaction: Transaction, definition: str, on: bool, actor: Actor) -> None:
     """Lets a definition run, or keeps it from running until it is switched on again. What is so already stays so."""
     row = switched_off_definition.c.definition == definition
     is_off = transaction.connection.execute(select(switched_off_definition.c.at).where(row)).first() is not None
@@ -20,6 +23,8 @@ def switch(transaction: Transaction, definition: str, on: bool) -> None:
     else:
         off = {"definition": definition, "at": transaction.now}
         transaction.connection.execute(insert(switched_off_definition), off)
+    done = "enabled" if on else "disabled"
+    record(transaction, actor, "enable" if on else "disable", said_of_definition(done, definition))
     transaction.changes.append(DefinitionsChanged())
 
 

@@ -12,9 +12,12 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from app.queue.actor import Actor
 from app.queue.changes import ScheduleChanged
+from app.queue.definition_actions import said_of_definition
 from app.queue.run_plan import RunPlan
 from app.queue.schedule_reading import ScheduleRecord, schedules
+from app.queue.store.actions import record
 from app.queue.store.start import AlreadyRunning, DefinitionDisabled, start
 from app.queue.tables import manager_job, schedule, schedule_tick
 from app.queue.ticks import Cron, Due, Outcome
@@ -99,28 +102,34 @@ def deal_with_tick(
     return dealt
 
 
-def pause_schedule(transaction: Transaction, definition: str, by: str) -> bool:
+def pause_schedule(transaction: Transaction, definition: str, actor: Actor) -> bool:
     """Ticks pass without a run until somebody resumes; False if it was paused, or has no schedule."""
-    return _change(
+    is_paused = _change(
         transaction,
         definition,
         schedule.c.paused_at.is_(None),
         schedule.c.next_at.is_not(None),
         paused_at=transaction.now,
-        paused_by=by,
+        paused_by=actor.who,
     )
+    if is_paused:
+        record(transaction, actor, "pause", said_of_definition("paused the schedule", definition))
+    return is_paused
 
 
-def resume_schedule(transaction: Transaction, definition: str, now: float) -> bool:
+def resume_schedule(transaction: Transaction, definition: str, now: float, actor: Actor) -> bool:
     """Goes on with the next tick; those of the pause are not made up for. False if it was not paused."""
     query = select(schedule).where(schedule.c.definition == definition)
     row = transaction.connection.execute(query).one_or_none()
     if row is None:
         return False
     next_at = None if row.next_at is None else Cron(row.cron, row.time_zone).after(now)
-    return _change(
+    goes_on = _change(
         transaction, definition, schedule.c.paused_at.is_not(None), paused_at=None, paused_by="", next_at=next_at
     )
+    if goes_on:
+        record(transaction, actor, "resume", said_of_definition("resumed the schedule", definition))
+    return goes_on
 
 
 def _start(transaction: Transaction, due: Due, plan: RunPlan, stamp: str) -> Dealt:

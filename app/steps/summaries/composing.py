@@ -1,6 +1,6 @@
 """Composing without a model: from the facts to Markdown, and to the numbers that programs read.
 
-Whoever writes with a model instead takes the same CodeBase, and gives the same Composed.
+A model, where there is one, is told what is composed here, and writes before it (`prose`).
 """
 
 from __future__ import annotations

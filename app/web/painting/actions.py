@@ -1,4 +1,4 @@
-"""What people did to a run, on its page."""
+"""What people did: to a run, on its page; to definitions and the queue, on theirs and that of the system."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def paint_actions(painter: Painter, manager_id: int, actions: Sequence[ActionRec
     entries = [painter.once(_paint_action, action) for action in actions]
     children = {"entries": painter.list("action_list.html", dom.job(manager_id, "action-list"), entries)}
     return painter.piece("run_actions.html", dom.job(manager_id, "actions"), children, number=len(entries))
+
+
+def paint_people(painter: Painter, actions: Sequence[ActionRecord]) -> Piece:
+    """As `paint_actions`, of what is no run."""
+    return painter.piece("people_actions.html", "people", actions=actions)
 
 
 def _paint_action(painter: Painter, action: ActionRecord) -> Piece:

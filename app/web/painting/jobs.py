@@ -49,6 +49,10 @@ class JobRow:
         return self.job.status not in FINAL
 
     @property
+    def can_retry(self) -> bool:
+        return self.job.status in (Status.FAILED, Status.CANCELLED)
+
+    @property
     def retry_url(self) -> str:
         """The preview of a retry of a work item that failed, or was cancelled."""
         cancelled = "true" if self.job.status is Status.CANCELLED else None

@@ -44,9 +44,14 @@ class RunHead:
 
     @property
     def retry_url(self) -> str:
-        """The preview of a retry of what failed, or, if a person cancelled the run, of that."""
-        cancelled = "true" if self.run.status is Status.CANCELLED else None
+        """The preview of a retry of what failed; of what was cancelled, if that is all, or the whole run."""
+        is_cancelled = self.run.status is Status.CANCELLED or not any(step.has_failed for step in self.run.steps)
+        cancelled = "true" if is_cancelled else None
         return dom.with_query(f"{dom.job_url(self.run.id)}/retries/new", {"cancelled": cancelled})
+
+    @property
+    def can_retry(self) -> bool:
+        return any(step.can_retry or step.status is Status.CANCELLED for step in self.run.steps)
 
     @property
     def steps_done(self) -> int:

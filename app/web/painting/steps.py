@@ -45,8 +45,9 @@ class StepHead:
 
     @property
     def retry_url(self) -> str:
-        """The preview of a retry of what failed, or, if a person cancelled the step, of that."""
-        cancelled = "true" if self.step.status is Status.CANCELLED else None
+        """The preview of a retry of what failed; of what was cancelled, if that is all, or the whole step."""
+        is_cancelled = self.step.status is Status.CANCELLED or not self.step.has_failed
+        cancelled = "true" if is_cancelled else None
         return dom.with_query(f"{dom.job_url(self.step.id)}/retries/new", {"cancelled": cancelled})
 
     @property
