@@ -32,7 +32,7 @@ check: .venv/installed-dev ## Lint, formatting, types and import rules
 bench: .venv/installed-dev system-packages ## Measure against floors and peers; takes minutes
 	@failed=0; for file in tests/bench/test_*.py; do $(BIN)/python -m pytest $$file --no-header -s || failed=1; done; exit $$failed
 
-histories: .venv/installed-dev ## Draw thousands of random histories; HISTORIES=2000
+histories: .venv/installed-dev ## Draw thousands of random histories; HISTORIES=2000 SEED=1
 	HISTORIES=$(or $(HISTORIES),2000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/web/test_same_everywhere.py tests/work/test_schedule.py
 
 screens: .venv/installed-dev system-packages ## Every page in every theme and width: accessibility and keyboard

@@ -16,7 +16,8 @@ ERRORS = {"boom": "boom <n>", "bang": "bang"}
 
 @dataclass(eq=False)
 class Item:
-    """`by_failure`: it was cancelled because others failed, not by a person. `kept`: its attempts before the last."""
+    """`by_failure`: it was cancelled because others failed, not by a person. `kept`: its attempts before the last.
+    `due_at`: before then it is nobody's to claim."""
 
     name: str
     status: str = "pending"
@@ -25,10 +26,14 @@ class Item:
     kept: int = 0
     error: str = ""
     by_failure: bool = False
+    due_at: float = 0.0
 
-    def run_again(self) -> None:
+    def run_again(self, due_at: float = 0.0) -> None:
         self.kept += self.began
-        self.status, self.began = "pending", False
+        self.status, self.began, self.due_at = "pending", False, due_at
+
+    def end(self, error: str) -> None:
+        self.status, self.error = "failed" if error else "completed", error
 
 
 @dataclass(eq=False)
@@ -42,6 +47,8 @@ class Step:
     planned: bool = False
     items: dict[int, Item] = field(default_factory=dict)
     lines: int = 0
+    taken: bool = False
+    """Its results are those of the run that this one repeats."""
 
     def number(self, status: str) -> int:
         return sum(item.status == status for item in self.items.values())
@@ -61,14 +68,26 @@ class Run:
     number: int = 0
     """That of its definition."""
 
+    @property
+    def is_active(self) -> bool:
+        return self.status in ("pending", "running")
+
+    def before(self, first: str) -> list[Step]:
+        """The steps whose results are taken when the run is repeated from that step on."""
+        names = [step.plan.name for step in self.steps]
+        again = set(names[names.index(first) :])
+        while more := {s.plan.name for s in self.steps if again & set(s.plan.depends)} - again:
+            again |= more
+        return [step for step in self.steps if step.plan.name not in again]
+
     def settle(self) -> None:
         """Applies DESIGN's rules until nothing moves any more."""
         while self._end_a_step() or self._skip_a_step():
             pass
-        if self.status in ("pending", "running") and all(step.final for step in self.steps):
+        if self.is_active and all(step.final for step in self.steps):
             fatal = [s for s in self.steps if s.status == "failed" and s.plan.on_error is not OnError.CONTINUE]
-            borne = any(step.status in ("failed", "completed") for step in self.steps)
-            stopped = not borne and any(step.status == "cancelled" for step in self.steps)
+            own = [step.status for step in self.steps if not step.taken]
+            stopped = "cancelled" in own and "failed" not in own and "completed" not in own
             self.status = "failed" if fatal else "cancelled" if stopped else "completed"
 
     def _end_a_step(self) -> bool:
@@ -145,7 +164,7 @@ class Run:
             ]
         if not chosen and not reopened:
             return False
-        skipped = [step for step in self.steps if step.status == "skipped"]
+        skipped = [step for step in self.steps if step.status == "skipped" and not step.taken]
         going_on = [step for step in (*reopened, *stopped) if step.began]
         starting = self._starting([step for step in (*reopened, *stopped, *skipped) if not step.began], going_on)
         if not chosen and not going_on and not starting:
@@ -160,7 +179,7 @@ class Run:
         for step in (*going_on, *starting):
             step.status, step.by_failure = "running" if step in going_on else "pending", False
             step.planner = step.planner if step.planned else 0
-        if self.status not in ("pending", "running"):
+        if not self.is_active:
             self.status = "running" if self.began else "pending"
         self.settle()
         return True
@@ -189,6 +208,8 @@ def _before(step: Step, by_name: dict[str, Step]) -> list[Step]:
 
 def _bars(step: Step) -> bool:
     """Whether the steps after it are skipped."""
+    if step.taken:
+        return False
     return step.status in ("skipped", "cancelled") or (
         step.status == "failed" and step.plan.on_error is not OnError.CONTINUE
     )
