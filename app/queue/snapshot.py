@@ -205,7 +205,9 @@ class Snapshot:
 
     def item(self, worker_id: int) -> ItemRecord:
         """Raises UnknownJob."""
-        item = self._lists.item(self.job(worker_id))
+        found = self._lists.jobs_by_id(Kind.WORKER, [worker_id]) if worker_id <= LARGEST else []
+        present = found and found[0].manager_id not in self._deleted
+        item = self._lists.item(found[0]) if present else None
         if item is None:
             raise UnknownJob(worker_id)
         return item
