@@ -131,6 +131,7 @@ class JobLists:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._known_workers: dict[int, JobRecord] = {}
 
     def kind_of(self, job_id: int) -> Kind | None:
         for kind, query in _kinds:
@@ -276,6 +277,13 @@ class JobLists:
         return [step_record(run, step) for run in runs for step in run.steps if step.id in set(ids)]
 
     def _workers(self, ids: Sequence[int]) -> list[JobRecord]:
+        """Those that another list of the same moment has shown are not read again."""
+        known = self._known_workers
+        if unread := [each for each in ids if each not in known]:
+            known.update((job.id, job) for job in self._read_workers(unread))
+        return [known[each] for each in ids if each in known]
+
+    def _read_workers(self, ids: Sequence[int]) -> list[JobRecord]:
         made = made_by(self._connection, ids)
         return [
             JobRecord(

@@ -8,7 +8,7 @@ steps; who would change anything else of a run that is over has to change one of
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -69,13 +69,13 @@ class RunFilter:
 
 def page(
     connection: Connection,
-    kept: KeptRuns,
+    runs_by_id: Callable[[Sequence[int]], Sequence[RunRecord]],
     matching: RunFilter,
     limit: int,
     cursor: str | None,
     newest: int | None,
 ) -> RunPage:
-    """Raises BadCursor."""
+    """The runs that match, as `runs_by_id` reads them. Raises BadCursor."""
     counted, listed = _queries(matching, limit, cursor, newest)
     newer = 0
     total = connection.execute(counted).scalar_one()
@@ -83,7 +83,7 @@ def page(
         newer = connection.execute(counted.where(manager_job.c.id > newest)).scalar_one()
     found = list(connection.execute(listed).scalars())
     following = str(found[limit - 1]) if len(found) > limit else None
-    return RunPage(total, tuple(kept_runs_by_id(connection, kept, found[:limit])), following, newer)
+    return RunPage(total, tuple(runs_by_id(found[:limit])), following, newer)
 
 
 @lru_cache(256)
