@@ -80,9 +80,9 @@ def saved_by(connection: Connection, worker_id: int) -> tuple[tuple[SavedDocumen
     """The first documents that a work item created, or was the last to change; how many it created, and how many others
     it was the last to change."""
     of_worker = {"of_worker": worker_id}
-    rows = connection.execute(_saved, of_worker)
-    saved = tuple(SavedDocument(row.id, row.title, row.address, row.source_type, bool(row.created)) for row in rows)
     number = connection.execute(_number_saved, of_worker).one()
+    rows = connection.execute(_saved, of_worker) if number.saved else ()
+    saved = tuple(SavedDocument(row.id, row.title, row.address, row.source_type, bool(row.created)) for row in rows)
     return saved, number.made, number.saved - number.made
 
 

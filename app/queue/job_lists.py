@@ -11,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, literal, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal, select
 from sqlalchemy.engine import Connection
 
 from app.queue import run_reading
 from app.queue.document_reading import made_by, saved_by
+from app.queue.job_records import manager_record, step_record
 from app.queue.models import Kind
 from app.queue.places import BadCursor, place_number
-from app.queue.records import AttemptRecord, ItemRecord, JobPage, JobRecord, RunRecord, StepRecord
+from app.queue.records import AttemptRecord, ItemRecord, JobPage, JobRecord
 from app.queue.run_reading import RunFilter, run_conditions
 from app.queue.status import Status
 from app.queue.tables import attempt, failure_group, manager_job, step_counter, step_job, worker_job
@@ -29,6 +31,44 @@ from app.queue.text_search import contains
 
 _OTHERS = ((Kind.MANAGER, manager_job), (Kind.STEP, step_job))
 """Those that are so few that they are counted when they are asked for."""
+
+_kinds = tuple(
+    (kind, select(table.c.id).where(table.c.id == bindparam("of_job")))
+    for kind, table in ((Kind.WORKER, worker_job), (Kind.STEP, step_job), (Kind.MANAGER, manager_job))
+)
+_workers_by_id = (
+    select(worker_job, step_job.c.name.label("step_name"), manager_job.c.definition)
+    .join(step_job, step_job.c.id == worker_job.c.step_id)
+    .join(manager_job, manager_job.c.id == worker_job.c.manager_id)
+    .where(worker_job.c.id.in_(bindparam("ids", expanding=True)))
+)
+_item = select(worker_job).where(worker_job.c.id == bindparam("of_worker"))
+_earlier_attempts = (
+    select(attempt).where(attempt.c.worker_id == bindparam("of_worker")).order_by(attempt.c.number.desc())
+)
+_items_of_step = (
+    select(worker_job.c.id)
+    .where(
+        worker_job.c.step_id == bindparam("of_step"),
+        worker_job.c.status == bindparam("in_status"),
+        worker_job.c.id > bindparam("above"),
+    )
+    .order_by(worker_job.c.id)
+    .limit(bindparam("most"))
+)
+_took = worker_job.c.finished_at - worker_job.c.started_at
+_slowest = (
+    select(worker_job.c.id)
+    .where(
+        worker_job.c.manager_id == bindparam("of_manager"),
+        worker_job.c.started_at.is_not(None),
+        worker_job.c.finished_at.is_not(None),
+    )
+    .order_by(_took.desc())
+    .limit(bindparam("most"))
+)
+_QUERIES = 256
+"""Statements that are kept once they were built: to build one takes longer than to execute it."""
 
 ATTENTION_FIRST = (Status.FAILED, Status.RUNNING, Status.PENDING, Status.CANCELLED, Status.COMPLETED)
 
@@ -91,10 +131,11 @@ class JobLists:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._known_workers: dict[int, JobRecord] = {}
 
     def kind_of(self, job_id: int) -> Kind | None:
-        for kind, table in ((Kind.WORKER, worker_job), (Kind.STEP, step_job), (Kind.MANAGER, manager_job)):
-            if self._connection.execute(select(table.c.id).where(table.c.id == job_id)).first():
+        for kind, query in _kinds:
+            if self._connection.execute(query, {"of_job": job_id}).first():
                 return kind
         return None
 
@@ -127,19 +168,15 @@ class JobLists:
 
     def slowest(self, manager_id: int, most: int) -> list[JobRecord]:
         """The work items of a run that took longest, among those that have ended; an index knows them."""
-        took = worker_job.c.finished_at - worker_job.c.started_at
-        has_duration = (worker_job.c.started_at.is_not(None), worker_job.c.finished_at.is_not(None))
-        query = select(worker_job.c.id).where(worker_job.c.manager_id == manager_id, *has_duration)
-        ids = self._connection.execute(query.order_by(took.desc()).limit(most)).scalars()
+        ids = self._connection.execute(_slowest, {"of_manager": manager_id, "most": most}).scalars()
         return self.jobs_by_id(Kind.WORKER, list(ids))
 
     def item(self, job: JobRecord) -> ItemRecord | None:
-        row = self._connection.execute(select(worker_job).where(worker_job.c.id == job.id)).one_or_none()
+        of_worker = {"of_worker": job.id}
+        row = self._connection.execute(_item, of_worker).one_or_none()
         if row is None:
             return None
-        earlier = self._connection.execute(
-            select(attempt).where(attempt.c.worker_id == job.id).order_by(attempt.c.number.desc())
-        )
+        earlier = self._connection.execute(_earlier_attempts, of_worker)
         attempts = [
             AttemptRecord(
                 each.number,
@@ -175,12 +212,12 @@ class JobLists:
         total = sum(self._number(table, self._conditions(table, matching)) for table in tables)
         if not _shows(matching, Kind.WORKER):
             return total, ()
-        query = self._sizes_of_items(matching)
         if matching.text:
-            counted = [_Size(*row) for row in self._connection.execute(query)]
+            counted = [_Size(*row) for row in self._connection.execute(self._sizes_of_items(matching))]
             return total + sum(size.number for size in counted), counted
-        number = self._connection.execute(select(func.sum(query.subquery().c.number))).scalar_one()
-        return total + int(number or 0), self._stream(query, start)
+        number, sizes = _counted_items(matching)
+        total += int(self._connection.execute(number).scalar_one() or 0)
+        return total, self._stream(sizes, start)
 
     def _number(self, table: Any, conditions: Sequence[ColumnElement[bool]]) -> int:
         query = select(func.count()).select_from(table).where(*conditions)
@@ -188,26 +225,13 @@ class JobLists:
         return number
 
     def _sizes_of_items(self, matching: JobFilter) -> Select[Any]:
-        """A query for them, the newest step first."""
-        step_id: Any
-        status: Any
-        if matching.text:
-            step_id, status, number = worker_job.c.step_id, worker_job.c.status, func.count()
-            query = select(step_id, status, number.label("number")).group_by(step_id, status)
-            query = query.where(contains(self._connection, worker_job.c.name, matching.text), *_in_group(matching))
-        elif matching.failure is not None:
-            step_id, status = failure_group.c.step_id, literal(Status.FAILED, step_counter.c.status.type)
-            query = select(step_id, status.label("status"), failure_group.c.number)
-            query = query.where(failure_group.c.pattern == matching.failure)
-        else:
-            step_id, status = step_counter.c.step_id, step_counter.c.status
-            query = select(step_counter).where(step_counter.c.number > 0)
-        if (conditions := _step_conditions(matching)) or matching.text:
-            # For a search also without conditions: step by step, the index with the names is the best by far.
-            query = query.where(step_id.in_(select(step_job.c.id).where(*conditions)))
-        if matching.status:
-            query = query.where(status == matching.status)
-        return query.order_by(step_id.desc())
+        """A query for them when a text is searched for, the newest step first."""
+        step_id, status, number = worker_job.c.step_id, worker_job.c.status, func.count()
+        query = select(step_id, status, number.label("number")).group_by(step_id, status)
+        query = query.where(*self._conditions(worker_job, matching))
+        # Also without conditions: step by step, the index with the names is the best by far.
+        query = query.where(step_id.in_(select(step_job.c.id).where(*_step_conditions(matching))))
+        return _of_status(query, matching).order_by(step_id.desc())
 
     def _stream(self, query: Select[Any], start: _Segment | None) -> Iterator[_Size]:
         """Row by row: of many steps, a page needs the first few."""
@@ -217,6 +241,9 @@ class JobLists:
             yield from (_Size(*row) for row in rows)
 
     def _ids(self, segment: _Segment, matching: JobFilter, limit: int, after: int | None) -> list[int]:
+        if segment.kind is Kind.WORKER and not matching.text and matching.failure is None:
+            place = {"of_step": segment.step_id, "in_status": segment.status, "above": after or 0, "most": limit}
+            return list(self._connection.execute(_items_of_step, place).scalars())
         table = dict(_OTHERS).get(segment.kind, worker_job)
         conditions = self._conditions(table, matching)
         if segment.kind is Kind.WORKER:
@@ -238,7 +265,8 @@ class JobLists:
 
     def _records(self, found: Sequence[tuple[_Segment, int]]) -> Iterator[JobRecord]:
         for kind in (Kind.MANAGER, Kind.STEP, Kind.WORKER):
-            yield from self.jobs_by_id(kind, [job_id for segment, job_id in found if segment.kind is kind])
+            if ids := [job_id for segment, job_id in found if segment.kind is kind]:
+                yield from self.jobs_by_id(kind, ids)
 
     def _managers(self, ids: Sequence[int]) -> list[JobRecord]:
         return [manager_record(run) for run in run_reading.runs_by_id(self._connection, ids)]
@@ -249,12 +277,13 @@ class JobLists:
         return [step_record(run, step) for run in runs for step in run.steps if step.id in set(ids)]
 
     def _workers(self, ids: Sequence[int]) -> list[JobRecord]:
-        query = (
-            select(worker_job, step_job.c.name.label("step_name"), manager_job.c.definition)
-            .join(step_job, step_job.c.id == worker_job.c.step_id)
-            .join(manager_job, manager_job.c.id == worker_job.c.manager_id)
-            .where(worker_job.c.id.in_(ids))
-        )
+        """Those that another list of the same moment has shown are not read again."""
+        known = self._known_workers
+        if unread := [each for each in ids if each not in known]:
+            known.update((job.id, job) for job in self._read_workers(unread))
+        return [known[each] for each in ids if each in known]
+
+    def _read_workers(self, ids: Sequence[int]) -> list[JobRecord]:
         made = made_by(self._connection, ids)
         return [
             JobRecord(
@@ -275,52 +304,8 @@ class JobLists:
                 document_count=made.get(row.id, 0),
                 counts=None,
             )
-            for row in self._connection.execute(query)
+            for row in self._connection.execute(_workers_by_id, {"ids": ids})
         ]
-
-
-def manager_record(run: RunRecord) -> JobRecord:
-    """A run as a list of jobs shows it."""
-    return JobRecord(
-        id=run.id,
-        kind=Kind.MANAGER,
-        name=run.name,
-        status=run.status,
-        reason=run.reason,
-        definition=run.definition,
-        manager_id=run.id,
-        step_id=None,
-        step_name=None,
-        attempt=0,
-        error=run.reason if run.status is Status.FAILED else None,
-        created_at=run.created_at,
-        started_at=run.started_at,
-        finished_at=run.finished_at,
-        document_count=run.document_count,
-        counts=run.counts,
-    )
-
-
-def step_record(run: RunRecord, step: StepRecord) -> JobRecord:
-    """A step as a list of jobs shows it."""
-    return JobRecord(
-        id=step.id,
-        kind=Kind.STEP,
-        name=step.name,
-        status=step.status,
-        reason=step.reason,
-        definition=run.definition,
-        manager_id=run.id,
-        step_id=step.id,
-        step_name=step.name,
-        attempt=0,
-        error=step.reason if step.status is Status.FAILED else None,
-        created_at=step.created_at,
-        started_at=step.started_at,
-        finished_at=step.finished_at,
-        document_count=step.document_count,
-        counts=step.counts,
-    )
 
 
 def _parse(cursor: str | None) -> tuple[_Segment | None, int | None]:
@@ -344,6 +329,28 @@ def _segments(matching: JobFilter, sizes: Iterable[_Size]) -> Generator[_Segment
     for step_id, of_step in groupby(sizes, key=lambda size: size.step_id):
         statuses = {size.status for size in of_step}
         yield from (_Segment(Kind.WORKER, step_id, status) for status in ATTENTION_FIRST if status in statuses)
+
+
+@lru_cache(_QUERIES)
+def _counted_items(matching: JobFilter) -> tuple[Select[Any], Select[Any]]:
+    """How many work items match, and how they are divided, the newest step first. Not for a search of text."""
+    step_id: Any
+    status: Any
+    if matching.failure is not None:
+        step_id, status = failure_group.c.step_id, literal(Status.FAILED, step_counter.c.status.type)
+        query = select(step_id, status.label("status"), failure_group.c.number)
+        query = query.where(failure_group.c.pattern == matching.failure)
+    else:
+        step_id = step_counter.c.step_id
+        query = select(step_counter).where(step_counter.c.number > 0)
+    if conditions := _step_conditions(matching):
+        query = query.where(step_id.in_(select(step_job.c.id).where(*conditions)))
+    query = _of_status(query, matching)
+    return select(func.sum(query.subquery().c.number)), query.order_by(step_id.desc())
+
+
+def _of_status(query: Select[Any], matching: JobFilter) -> Select[Any]:
+    return query.where(query.selected_columns.status == matching.status) if matching.status else query
 
 
 def _in_group(matching: JobFilter) -> list[ColumnElement[bool]]:

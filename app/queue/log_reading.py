@@ -84,6 +84,7 @@ class LogReading:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._levels: dict[int, LevelCounts] = {}
 
     def window(self, step_id: int, first: int, last: int) -> tuple[LogLine, ...]:
         rows = self._connection.execute(_window, {"of_step": step_id, "first": first, "last": last})
@@ -109,10 +110,12 @@ class LogReading:
 
     def levels(self, step_ids: Sequence[int]) -> dict[int, LevelCounts]:
         """How many lines of each level the logs of steps have."""
-        numbers: defaultdict[int, dict[Level, int]] = defaultdict(dict)
-        for row in self._connection.execute(_levels, {"step_ids": list(step_ids)}):
-            numbers[row.step_id][row.level] = row.number
-        return {step_id: LevelCounts.of(numbers[step_id]) for step_id in step_ids}
+        if unread := [step_id for step_id in step_ids if step_id not in self._levels]:
+            numbers: defaultdict[int, dict[Level, int]] = defaultdict(dict)
+            for row in self._connection.execute(_levels, {"step_ids": unread}):
+                numbers[row.step_id][row.level] = row.number
+            self._levels.update((step_id, LevelCounts.of(numbers[step_id])) for step_id in unread)
+        return {step_id: self._levels[step_id] for step_id in step_ids}
 
     def levels_of_item(self, worker_id: int) -> LevelCounts:
         rows = self._connection.execute(_levels_of_item, {"of_worker": worker_id})

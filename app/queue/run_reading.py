@@ -8,12 +8,13 @@ steps; who would change anything else of a run that is over has to change one of
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, String, bindparam, cast, func, select
+from sqlalchemy import ColumnElement, Select, String, bindparam, cast, func, select
 from sqlalchemy.engine import Connection
 
 from app.queue.kept_runs import KeptRuns, State
@@ -68,26 +69,36 @@ class RunFilter:
 
 def page(
     connection: Connection,
-    kept: KeptRuns,
+    runs_by_id: Callable[[Sequence[int]], Sequence[RunRecord]],
     matching: RunFilter,
     limit: int,
     cursor: str | None,
     newest: int | None,
 ) -> RunPage:
-    """Raises BadCursor."""
-    conditions = run_conditions(matching)
-    ids, newer = manager_job.c.id, 0
-    total = connection.execute(select(func.count()).select_from(manager_job).where(*conditions)).scalar_one()
-    query = select(ids).where(*conditions).order_by(ids.desc()).limit(limit + 1)
-    if cursor is not None:
-        query = query.where(ids < _parse(cursor))
+    """The runs that match, as `runs_by_id` reads them. Raises BadCursor."""
+    counted, listed = _queries(matching, limit, cursor, newest)
+    newer = 0
+    total = connection.execute(counted).scalar_one()
     if newest is not None:
-        query = query.where(ids <= newest)
-        unseen = select(func.count()).select_from(manager_job).where(*conditions, ids > newest)
-        newer = connection.execute(unseen).scalar_one()
-    found = list(connection.execute(query).scalars())
+        newer = connection.execute(counted.where(manager_job.c.id > newest)).scalar_one()
+    found = list(connection.execute(listed).scalars())
     following = str(found[limit - 1]) if len(found) > limit else None
-    return RunPage(total, tuple(kept_runs_by_id(connection, kept, found[:limit])), following, newer)
+    return RunPage(total, tuple(runs_by_id(found[:limit])), following, newer)
+
+
+@lru_cache(256)
+def _queries(
+    matching: RunFilter, limit: int, cursor: str | None, newest: int | None
+) -> tuple[Select[int], Select[int]]:
+    """How many runs match, and the ids of a page of them: kept, since to build them takes longer than to execute
+    them."""
+    conditions, ids = run_conditions(matching), manager_job.c.id
+    listed = select(ids).where(*conditions).order_by(ids.desc()).limit(limit + 1)
+    if cursor is not None:
+        listed = listed.where(ids < _parse(cursor))
+    if newest is not None:
+        listed = listed.where(ids <= newest)
+    return select(func.count()).select_from(manager_job).where(*conditions), listed
 
 
 def _parse(cursor: str) -> int:

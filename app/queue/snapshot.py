@@ -6,7 +6,7 @@ with every commit that changed something.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -60,6 +60,7 @@ from app.queue.tables import manager_job, sequence, step_counter, step_job
 from app.queue.whole_documents import whole_document
 
 M = TypeVar("M", JobFilter, RunFilter, DocumentFilter)
+T = TypeVar("T")
 
 __all__ = ["DocumentFilter", "JobFilter", "LogFilter", "RunFilter", "Snapshot", "UnknownDocument", "UnknownJob"]
 
@@ -84,7 +85,9 @@ class UnknownDocument(LookupError):
 
 
 class Snapshot:
-    """Reads of one moment. Made by `Snapshot.of(database)`; usable until the end of its `with` block."""
+    """Reads of one moment. Made by `Snapshot.of(database)`; usable until the end of its `with` block, in one thread.
+
+    What many views show is read once: it cannot have changed since."""
 
     def __init__(self, connection: Connection, kept: KeptRuns) -> None:
         self._connection = connection
@@ -93,6 +96,11 @@ class Snapshot:
         self.revision: int = numbers["revision"]
         """Taken first, so that the moment is fixed before anything else is read."""
         self._deleted = deletions_in(numbers)
+        self._known: dict[Hashable, Any] = {}
+        self._runs: dict[int, RunRecord] = {}
+        self._lists = JobLists(connection)
+        self.logs = LogReading(connection)
+        """Windows of logs, and searches in them."""
 
     @classmethod
     @contextmanager
@@ -102,6 +110,9 @@ class Snapshot:
 
     def statistics(self) -> Statistics:
         """Counts of all jobs, by kind and status."""
+        return self._once("statistics", self._counted)
+
+    def _counted(self) -> Statistics:
         by_kind = (
             Counts.of({status: int(number) for status, number in self._connection.execute(query)})
             for query in self._counting
@@ -118,16 +129,16 @@ class Snapshot:
 
     def minutes(self, number: int) -> tuple[MinuteRecord, ...]:
         """How many work items ended in each minute, up to the last one in which any did."""
-        return minute_reading.minutes(self._connection, number)
+        return self._once(("minutes", number), lambda: minute_reading.minutes(self._connection, number))
 
     def runs(self, matching: RunFilter, limit: int, cursor: str | None = None, newest: int | None = None) -> RunPage:
         """Runs with their steps, the newest first; none newer than the run of id `newest`."""
-        return run_reading.page(self._connection, self._kept, self._present(matching), limit, cursor, newest)
+        return run_reading.page(self._connection, self._runs_by_id, self._present(matching), limit, cursor, newest)
 
     def run(self, manager_id: int) -> RunRecord:
         """Raises UnknownJob."""
         known = manager_id <= LARGEST and manager_id not in self._deleted
-        if known and (found := run_reading.kept_runs_by_id(self._connection, self._kept, [manager_id])):
+        if known and (found := self._runs_by_id([manager_id])):
             return found[0]
         raise UnknownJob(manager_id)
 
@@ -187,7 +198,7 @@ class Snapshot:
 
     def pauses(self) -> tuple[Paused, ...]:
         """Everything that is paused, the longest paused first."""
-        return tuple(pauses(self._connection).values())
+        return self._once("pauses", lambda: tuple(pauses(self._connection).values()))
 
     def foresee(self, again: Again) -> Foreseen:
         """What a retry would do."""
@@ -213,7 +224,9 @@ class Snapshot:
 
     def item(self, worker_id: int) -> ItemRecord:
         """Raises UnknownJob."""
-        item = self._lists.item(self.job(worker_id))
+        found = self._lists.jobs_by_id(Kind.WORKER, [worker_id]) if worker_id <= LARGEST else []
+        present = found and found[0].manager_id not in self._deleted
+        item = self._lists.item(found[0]) if present else None
         if item is None:
             raise UnknownJob(worker_id)
         return item
@@ -265,11 +278,14 @@ class Snapshot:
         """The filter, without what is being deleted."""
         return replace(matching, without=self._deleted) if self._deleted else matching
 
-    @property
-    def _lists(self) -> JobLists:
-        return JobLists(self._connection)
+    def _runs_by_id(self, ids: Sequence[int]) -> list[RunRecord]:
+        """The runs of those ids that exist, in that order."""
+        unread = [each for each in ids if each not in self._runs]
+        self._runs.update((run.id, run) for run in run_reading.kept_runs_by_id(self._connection, self._kept, unread))
+        return [self._runs[each] for each in ids if each in self._runs]
 
-    @property
-    def logs(self) -> LogReading:
-        """Windows of logs, and searches in them."""
-        return LogReading(self._connection)
+    def _once(self, what: Hashable, read: Callable[[], T]) -> T:
+        if what not in self._known:
+            self._known[what] = read()
+        known: T = self._known[what]
+        return known

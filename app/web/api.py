@@ -12,7 +12,7 @@ from litestar.openapi.spec import Example
 from litestar.params import FromQuery, JSONBody, Parameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
-from app.queue.job_lists import manager_record
+from app.queue.job_records import manager_record
 from app.queue.models import Kind, Level
 from app.queue.places import LARGEST
 from app.queue.snapshot import JobFilter, LogFilter, Snapshot

@@ -13,6 +13,7 @@ import pytest
 from app.queue.snapshot import JobFilter, RunFilter
 from app.web.live import channel as channels
 from app.web.live import subscriber as subscribers
+from app.web.live import turns
 from app.web.live.browsers import STREAMS
 from app.web.live.hub import Live
 from app.web.live.subscriber import Subscriber
@@ -57,6 +58,37 @@ class Reader:
         waiting, self.subscriber._waiting = self.subscriber._waiting, []
         messages = self._messages + [each.decode() for each in waiting]
         return [message for message in messages if 'hx-target="#liveness"' not in message]
+
+
+class HeldUp:
+    """Keeps lists of jobs from being painted until they are released."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._released, self._begun = threading.Event(), threading.Event()
+        paint = JobsView.paint
+
+        def held_up(view: JobsView, *arguments: Any) -> Screen:
+            self._begun.set()
+            assert self._released.wait(10)
+            return paint(view, *arguments)
+
+        monkeypatch.setattr(JobsView, "paint", held_up)
+
+    async def begun(self) -> None:
+        """A paint is on its way: its snapshot is taken."""
+        assert await asyncio.to_thread(self._begun.wait, 10)
+
+    def release(self) -> None:
+        self._released.set()
+
+    def hold(self) -> None:
+        self._released.clear()
+        self._begun.clear()
+
+
+@pytest.fixture
+def held_up(monkeypatch: pytest.MonkeyPatch) -> HeldUp:
+    return HeldUp(monkeypatch)
 
 
 def join(live: Live, last_id: str | None = None, since: int | None = None, view: QueueView = QUEUE) -> Reader:
@@ -287,7 +319,7 @@ async def test_a_paint_that_fails_cuts_its_readers_and_no_others(live: Live, sta
 
 
 async def test_views_are_painted_one_after_the_other(live: Live, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "TURN", 3600)
+    monkeypatch.setattr(turns, "TURN", 3600)
     at_once: list[int] = []
     paints = _count_paints(monkeypatch, at_once)
     readers = [Reader(live.subscribe(view, None, None)) for view in _different_views(10)]
@@ -299,37 +331,83 @@ async def test_views_are_painted_one_after_the_other(live: Live, stage: Stage, m
     assert paints == []
 
 
-async def test_what_changes_while_a_view_waits_for_its_turn_is_painted_in_it(live: Live, stage: Stage) -> None:
+async def test_what_changes_while_a_view_waits_for_its_turn_is_painted_in_it(
+    live: Live, stage: Stage, held_up: HeldUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN", 3600)
     reader = join(live)
     await reader.next()
     await settle(live)
-    before = stage.access.reads
-    async with live._turn:
-        await stage.start(["one"], name="First")
-        await asyncio.sleep(0)
-        await stage.start(["one"], name="Second")
+    slow = Reader(live.subscribe(JobsView(JobFilter()), None, None))
+    await held_up.begun()
+    paints = stage.access.reads
+    await stage.start(["one"], name="First")
+    await asyncio.sleep(0)
+    await stage.start(["one"], name="Second")
+    held_up.release()
     message = await reader.next()
+    await slow.next()
     await settle(live)
     assert "First" in message
     assert "Second" in message
+    assert stage.access.reads <= paints + 2  # that of the queue, and of the list again
+
+
+async def test_views_that_change_together_are_painted_from_one_snapshot(
+    live: Live, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TOGETHER", 3600)
+    readers = [Reader(live.subscribe(view, None, None)) for view in _different_views(10)]
+    for reader in readers:
+        await reader.next()
+    await settle(live)
+    before = stage.access.reads
+    await stage.start(["one"])
+    for reader in readers:
+        await reader.next()
+    await settle(live)
     assert stage.access.reads == before + 1
 
 
-async def test_a_view_that_takes_long_to_paint_lets_the_others_pass(
+async def test_views_that_wait_longer_than_a_snapshot_lasts_are_painted_from_another(
     live: Live, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    released = threading.Event()
-    paint = JobsView.paint
+    monkeypatch.setattr(turns, "TOGETHER", 0)
+    readers = [Reader(live.subscribe(view, None, None)) for view in _different_views(10)]
+    for reader in readers:
+        await reader.next()
+    await settle(live)
+    before = stage.access.reads
+    await stage.start(["one"])
+    for reader in readers:
+        await reader.next()
+    await settle(live)
+    assert stage.access.reads == before + 10
 
-    def held_up(view: JobsView, *arguments: Any) -> Screen:
-        assert released.wait(10)
-        return paint(view, *arguments)
 
-    monkeypatch.setattr(JobsView, "paint", held_up)
+async def test_a_page_opened_while_its_view_is_painted_anew_gets_nothing_twice(
+    live: Live, stage: Stage, held_up: HeldUp
+) -> None:
+    first = Reader(live.subscribe(JobsView(JobFilter()), None, None))
+    held_up.release()
+    await first.next()
+    await settle(live)
+    held_up.hold()
+    await stage.start(["one"])
+    await held_up.begun()
+    # A page that is loaded now shows the new run already, though the stream has not told of it yet.
+    late = Reader(live.subscribe(JobsView(JobFilter()), None, stage.access.monitor.revision))
+    held_up.release()
+    message = await late.next()
+    assert 'hx-swap="beforebegin"' not in message
+    assert 'hx-swap="beforeend"' not in message
+
+
+async def test_a_view_that_takes_long_to_paint_lets_the_others_pass(live: Live, held_up: HeldUp) -> None:
     slow = Reader(live.subscribe(JobsView(JobFilter()), None, None))
     await asyncio.sleep(0)
     await join(live).next()
-    released.set()
+    held_up.release()
     await slow.next()
 
 

@@ -14,16 +14,14 @@ from time import time_ns
 import structlog
 
 from app.queue.snapshot import Snapshot, UnknownDocument, UnknownJob
-from app.web.access import Access
 from app.web.live.frames import Ring, frame
 from app.web.live.subscriber import Subscriber
+from app.web.live.turns import Painted, Turns
 from app.web.pieces import Swap, diff
 from app.web.screens import Easel, Screen, View, paint_gone
 
 INTERVAL = 0.1
 """Seconds from one paint to the next, when each begins in time."""
-TURN = 0.1
-"""Seconds for which one paint may keep those of other views waiting."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,21 +29,22 @@ log = structlog.get_logger(__name__)
 class Channel:
     """Made by the hub; lives on the event loop."""
 
-    def __init__(self, view: View, access: Access, easel: Easel, turn: asyncio.Lock, painted: Screen | None) -> None:
+    def __init__(self, view: View, easel: Easel, turns: Turns, painted: Screen | None) -> None:
         self.view = view
         self.subscribers: set[Subscriber] = set()
-        self._access = access
         self._easel = easel
-        self._turn = turn
+        self._turns = turns
         self._ring = Ring(f"{time_ns():x}")
         self._screen = painted
         self._whole: bytes | None = None
-        self._dirty = True
+        self._heard = 1
+        self._shown = 0
+        """How much had been heard when the latest paint began."""
         self._painting: asyncio.Task[None] | None = None
 
     def hear(self) -> None:
         """Something that concerns the view was committed."""
-        self._dirty = True
+        self._heard += 1
         if self.subscribers:
             self._wake()
 
@@ -82,6 +81,11 @@ class Channel:
         # The id says how far a reader is; one that is still to get the whole view must not claim to be anywhere.
         subscriber.put(frame(greeting, self._ring.last_id if subscriber.synchronised else None))
 
+    @property
+    def _dirty(self) -> bool:
+        """Whether something may have changed that was not painted yet."""
+        return self._shown < self._heard
+
     def close(self) -> None:
         if self._painting:
             self._painting.cancel()
@@ -111,16 +115,20 @@ class Channel:
         except Exception:
             # Whoever is cut comes back, and asks for the truth again; a fault that stays is answered there.
             log.exception("painting failed", view=self.view.url)
-            self._dirty = True
             for subscriber in tuple(self.subscribers):
                 subscriber.drop()
         finally:
             self._painting = None
 
     async def _repaint(self) -> None:
-        before = self._screen
-        screen, message = await self._painted_in_turn(before)
-        self._screen, self._whole = screen, None
+        before, heard = self._screen, 0
+
+        def begin() -> None:
+            nonlocal heard
+            heard = self._heard
+
+        screen, message = await self._turns.paint(begin, lambda snapshot: self._paint(snapshot, before))
+        self._screen, self._whole, self._shown = screen, None, heard
         if message:
             made = self._ring.add(message)
             for subscriber in tuple(self.subscribers):
@@ -130,16 +138,7 @@ class Channel:
             if not subscriber.synchronised:
                 self._synchronise(subscriber, screen)
 
-    async def _painted_in_turn(self, before: Screen | None) -> tuple[Screen, str]:
-        """Paints when the channels before have: side by side, they would only contend for the interpreter, and take it
-        from the work that they show. One that takes long lets the others pass."""
-        async with self._turn:
-            self._dirty = False
-            painting = asyncio.create_task(self._access.read(lambda snapshot: self._paint(snapshot, before)))
-            await asyncio.wait({painting}, timeout=TURN)
-        return await painting
-
-    def _paint(self, snapshot: Snapshot, before: Screen | None) -> tuple[Screen, str]:
+    def _paint(self, snapshot: Snapshot, before: Screen | None) -> Painted:
         """In a reader thread: the view as it is now, and the message that brings a page from `before` to it."""
         try:
             screen = self.view.paint(self._easel, snapshot)

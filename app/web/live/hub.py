@@ -17,6 +17,7 @@ from app.web.access import Access
 from app.web.live.browsers import Browsers
 from app.web.live.channel import Channel
 from app.web.live.subscriber import Subscriber
+from app.web.live.turns import Turns
 from app.web.pieces import Painter, Swap
 from app.web.screens import Easel, Screen, View
 
@@ -39,7 +40,7 @@ class Live:
         self.easel = Easel(Painter(jinja))
         """What pages and streams are painted with; shared, so that what one has painted the other need not."""
         self._access = access
-        self._turn = asyncio.Lock()
+        self._turns = Turns(access)
         self._heartbeat = heartbeat
         self._linger = linger
         self._channels: dict[str, Channel] = {}
@@ -57,6 +58,7 @@ class Live:
                     task.cancel()
                 for channel in self._channels.values():
                     channel.close()
+                self._turns.close()
 
     @property
     def channels(self) -> int:
@@ -90,7 +92,7 @@ class Live:
             self._offered.popitem(last=False)
 
     def _open(self, view: View) -> Channel:
-        channel = Channel(view, self._access, self.easel, self._turn, self._offered.pop(view.url, None))
+        channel = Channel(view, self.easel, self._turns, self._offered.pop(view.url, None))
         self._channels[view.url] = channel
         return channel
 
