@@ -16,13 +16,15 @@ ERRORS = {"boom": "boom <n>", "bang": "bang"}
 
 @dataclass(eq=False)
 class Item:
-    """`by_failure`: it was cancelled because others failed, not by a person. `kept`: its attempts before the last."""
+    """`by_failure`: it was cancelled because others failed, not by a person. `kept`: its attempts before the last, of
+    which `lost` ended with their owner."""
 
     name: str
     status: str = "pending"
     attempt: int = 0
     began: bool = False
     kept: int = 0
+    lost: int = 0
     error: str = ""
     by_failure: bool = False
 
