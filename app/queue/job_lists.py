@@ -19,14 +19,15 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, literal, select
 from sqlalchemy.engine import Connection
 
 from app.queue import run_reading
+from app.queue.attempt_reading import attempts_of
 from app.queue.document_reading import made_by, saved_by
 from app.queue.job_records import manager_record, step_record
 from app.queue.models import Kind
 from app.queue.places import BadCursor, place_number
-from app.queue.records import AttemptRecord, ItemRecord, JobPage, JobRecord
+from app.queue.records import ItemRecord, JobPage, JobRecord
 from app.queue.run_reading import RunFilter, run_conditions
 from app.queue.status import Status
-from app.queue.tables import attempt, failure_group, manager_job, step_counter, step_job, worker_job
+from app.queue.tables import failure_group, manager_job, step_counter, step_job, worker_job
 from app.queue.text_search import contains
 
 _OTHERS = ((Kind.MANAGER, manager_job), (Kind.STEP, step_job))
@@ -43,9 +44,6 @@ _workers_by_id = (
     .where(worker_job.c.id.in_(bindparam("ids", expanding=True)))
 )
 _item = select(worker_job).where(worker_job.c.id == bindparam("of_worker"))
-_earlier_attempts = (
-    select(attempt).where(attempt.c.worker_id == bindparam("of_worker")).order_by(attempt.c.number.desc())
-)
 _items_of_step = (
     select(worker_job.c.id)
     .where(
@@ -176,34 +174,9 @@ class JobLists:
         row = self._connection.execute(_item, of_worker).one_or_none()
         if row is None:
             return None
-        earlier = self._connection.execute(_earlier_attempts, of_worker)
-        attempts = [
-            AttemptRecord(
-                each.number,
-                Status.FAILED if each.error else Status.CANCELLED,
-                each.error or None,
-                each.traceback,
-                each.claimed_by,
-                each.started_at,
-                each.finished_at,
-            )
-            for each in earlier
-        ]
-        if row.started_at is not None and (not attempts or attempts[0].number < row.attempt):
-            attempts.insert(
-                0,
-                AttemptRecord(
-                    row.attempt,
-                    row.status,
-                    row.error,
-                    row.traceback,
-                    row.claimed_by,
-                    row.started_at,
-                    row.finished_at,
-                ),
-            )
+        attempts = attempts_of(self._connection, row)
         saved, made, changed = saved_by(self._connection, job.id)
-        return ItemRecord(job, row.input, row.result, tuple(attempts), saved, made, changed)
+        return ItemRecord(job, row.input, row.result, attempts, saved, made, changed)
 
     def _sizes(self, matching: JobFilter, start: _Segment | None) -> tuple[int, Iterable[_Size]]:
         """How many jobs match, and how the work items among them are divided, beginning at the step where a page

@@ -52,7 +52,8 @@ _is_rerun = sa.text("rerun_of IS NOT NULL")
 
 
 class ManagerJob(SQLModel, table=True):
-    """One run of a definition. `rerun_of`: the run that it repeats, which may have been deleted since."""
+    """One run of a definition. `rerun_of`: the run that it repeats, which may have been deleted since. `deadline`: when
+    its time will be over; what it is paused for is added when it is resumed."""
 
     __tablename__ = "manager_job"
     __table_args__ = (
@@ -81,6 +82,7 @@ class ManagerJob(SQLModel, table=True):
     scheduled_for: str | None = None
     """The tick that it was started for, in the time zone of its schedule: 2026-11-21T03:00:00+01:00."""
     rerun_of: int | None = Field(default=None, sa_type=sa.BigInteger)
+    deadline: float | None = None
 
 
 class RunTag(SQLModel, table=True):
@@ -98,7 +100,8 @@ class RunTag(SQLModel, table=True):
 class StepJob(SQLModel, table=True):
     """One step of a run. `ready`: nothing it waits for is left and somebody may plan it. `planned`: its planning has
     yielded the last work item. `totals`: what it has used in all, by name. `taken_from`: the run whose results stand
-    for this step, which does not run."""
+    for this step, which does not run. `timeout`: of a work item. `deadline`: see ManagerJob. `retry`: a Retry; None in
+    those that are older than that."""
 
     __tablename__ = "step_job"
     __table_args__ = (
@@ -131,6 +134,9 @@ class StepJob(SQLModel, table=True):
     started_at: float | None = None
     finished_at: float | None = None
     taken_from: int | None = Field(default=None, sa_type=sa.BigInteger)
+    step_timeout: float | None = None
+    deadline: float | None = None
+    retry: dict[str, Any] | None = Field(default=None, nullable=True, sa_type=_json())
 
 
 _has_failed = sa.text("failure_pattern IS NOT NULL")
@@ -192,7 +198,8 @@ class WorkerJob(SQLModel, table=True):
 class Attempt(SQLModel, table=True):
     """An attempt that ended and was followed by another; the last attempt is the work item's own row.
 
-    `error`: empty for one that did not fail but was cancelled."""
+    `error`: empty for one that did not fail but was cancelled. `lost`: its server ended. `last_line`: how many lines
+    the step's log had by then, so that what each attempt said is told apart; None in those that are older than that."""
 
     __tablename__ = "attempt"
 
@@ -203,6 +210,8 @@ class Attempt(SQLModel, table=True):
     claimed_by: str | None = None
     started_at: float
     finished_at: float
+    last_line: int | None = Field(default=None, sa_type=sa.BigInteger)
+    lost: bool | None = None
 
 
 class StepCounter(SQLModel, table=True):

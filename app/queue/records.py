@@ -202,7 +202,8 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One execution of a work item, an earlier one or the last. `claimed_by`: the process that made it, `host:pid`."""
+    """One execution of a work item, an earlier one or the last. `claimed_by`: the process that made it, `host:pid`.
+    `lines`: the last that it said, those of debugging left out."""
 
     number: int
     status: Status
@@ -211,6 +212,7 @@ class AttemptRecord:
     claimed_by: str | None
     started_at: float | None
     finished_at: float | None
+    lines: tuple[LogLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
-from app.queue.run_plan import RunPlan, StepPlan, Tolerance
+from app.queue.run_plan import Retry, RunPlan, StepPlan, Tolerance
 from app.queue.tables import manager_job, step_job
 
 _run = select(manager_job).where(manager_job.c.id == bindparam("of_manager"))
@@ -30,6 +30,8 @@ def plan_of(connection: Connection, manager_id: int) -> RunPlan | None:
             always_run=step.always_run,
             settings=step.settings,
             timeout=step.timeout,
+            step_timeout=step.step_timeout,
+            retry=None if step.retry is None else Retry(**step.retry),
         )
         for step in connection.execute(_steps, {"of_manager": manager_id})
     )

@@ -142,8 +142,8 @@ def _is_meant(run: Any, step: Any, again: Again) -> bool:
     """Whether the step itself is to be taken up again, whatever its work items."""
     if not again.is_whole or not again.covers(step):
         return False
-    unplanned = step.status is Status.FAILED and not step.planned
-    return unplanned or stopped_by_failure(run, step) or (again.cancelled and step.status is Status.CANCELLED)
+    failed = step.status is Status.FAILED or stopped_by_failure(run, step)
+    return failed or (again.cancelled and step.status is Status.CANCELLED)
 
 
 def stopped_by_failure(run: Any, step: Any) -> bool:

@@ -12,7 +12,7 @@ class OnError(StrEnum):
 
     FAIL = "fail"  # the run fails; steps that depend on it are skipped
     CONTINUE = "continue"  # the step stays failed, the steps after it run all the same
-    RETRY = "retry"  # a failed work item is tried again, up to 3 attempts in all; then as `fail`
+    RETRY = "retry"  # as `fail`; a work item is tried 3 times, unless `retry` says how often
 
 
 class FailureAction(StrEnum):
@@ -38,6 +38,44 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a work item is tried in all, and the seconds from the end of one attempt to the next: `first_delay`
+    after the first, then `factor` times as long each time, up to `longest_delay`. `jitter`: the share of a delay of
+    which a random part is left out, so that those that failed together do not come back together. Raises ValueError."""
+
+    attempts: int = 1
+    first_delay: float = 2.0
+    factor: float = 2.0
+    longest_delay: float = 600.0
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in RETRY_LIMITS.items():
+            if not least <= (value := getattr(self, name)) <= most:
+                raise ValueError(f"retry: {name} must be from {least:,} to {most:,}, not {value!r}")
+
+    @classmethod
+    def by_default(cls, on_error: OnError) -> Retry:
+        """What holds when nothing else is said."""
+        return cls(attempts=3 if on_error is OnError.RETRY else 1)
+
+    def delay(self, attempt: int, chance: float) -> float:
+        """Seconds from the end of `attempt` to the next. `chance`: a random number from 0 to 1."""
+        full = min(self.longest_delay, self.first_delay * self.factor ** (attempt - 1))
+        return full * (1 - self.jitter * chance)
+
+
+RETRY_LIMITS: dict[str, tuple[float, float]] = {
+    "attempts": (1, 100),
+    "first_delay": (0, 86_400),
+    "factor": (1, 100),
+    "longest_delay": (0, 86_400),
+    "jitter": (0, 1),
+}
+"""The least and the most that each field of Retry may be."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepPlan:
     name: str
     type: str
@@ -48,6 +86,14 @@ class StepPlan:
     settings: dict[str, Any] = field(default_factory=dict)
     timeout: float | None = None
     """Seconds that one work item may take."""
+    step_timeout: float | None = None
+    """Seconds that the whole step may take, its planning included."""
+    retry: Retry | None = None
+    """None: what `on_error` says."""
+
+    @property
+    def retries(self) -> Retry:
+        return self.retry or Retry.by_default(self.on_error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from app.queue.run_plan import FailureAction, OnError, Tolerance
+from app.queue.run_plan import FailureAction, OnError, Retry, Tolerance
 
 MAX_ATTEMPTS = 3
-"""Attempts of one work item under `on_error = "retry"`."""
+"""How often a work item may be lost with the server that ran it, whatever its step says of attempts."""
+MOST_ASKED = 86_400.0
+"""Seconds of a wait that was asked for which are granted: a day."""
 
 
 class Status(StrEnum):
@@ -167,19 +169,23 @@ def manager_verdict(steps: Sequence[StepState]) -> Verdict | None:
     )
 
 
-def attempt_verdict(on_error: OnError, attempt: int, permanent: bool, now: float) -> tuple[Verdict, float] | None:
-    """The next attempt of a failed work item and when it is due, or None if it stays failed."""
-    if on_error is not OnError.RETRY or permanent or attempt >= MAX_ATTEMPTS:
+def attempt_verdict(
+    retry: Retry, attempt: int, permanent: bool, now: float, chance: float, asked: float | None = None
+) -> tuple[Verdict, float] | None:
+    """The next attempt of a failed work item and when it is due, or None if it stays failed. `chance`: a random number
+    from 0 to 1. `asked`: seconds that whoever turned the work down asked to wait."""
+    if permanent or attempt >= retry.attempts:
         return None
-    delay = retry_delay(attempt)
+    delay, why = retry.delay(attempt, chance), ""
+    if asked is not None and asked > delay:
+        delay, why = min(asked, MOST_ASKED), " as it was asked to"
     return Verdict(
-        Status.PENDING, f"attempt {attempt + 1} of {MAX_ATTEMPTS} is due {delay:g} s after the last"
+        Status.PENDING, f"retries after {_seconds(delay)}{why}, attempt {attempt + 1} of {retry.attempts}"
     ), now + delay
 
 
-def retry_delay(attempt: int) -> float:
-    """Seconds from the end of `attempt` to the next one: 2, 4, 8 ... (exponential backoff)."""
-    return float(2**attempt)
+def _seconds(delay: float) -> str:
+    return f"{delay:,.0f} s" if delay >= 100 else f"{delay:.3g} s"
 
 
 def _count(steps: Sequence[StepState], status: Status) -> int:

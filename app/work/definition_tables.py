@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from app.queue.run_plan import UNLIMITED, FailureAction, OnError
+from app.queue.run_plan import RETRY_LIMITS, UNLIMITED, FailureAction, OnError
 from app.queue.ticks import Missed
 from app.work.definition_files import KeyPath
 from app.work.parameters import ParameterType
@@ -19,9 +19,21 @@ _DURATION = re.compile(r"(?P<count>\d{1,9}(\.\d{1,6})?)\s*(?P<unit>[smhd])", re.
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _seconds(value: Any) -> float:
+def _in_seconds(value: Any) -> Any:
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        value = float(match["count"]) * _SECONDS[match["unit"]]
+        return float(match["count"]) * _SECONDS[match["unit"]]
+    return value
+
+
+def _delay(value: Any) -> float:
+    seconds, most = _in_seconds(value), RETRY_LIMITS["longest_delay"][1]
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= most:
+        raise ValueError(f'must be a duration such as "5s", "2m" or a number of seconds, up to a day, not {value!r}')
+    return float(seconds)
+
+
+def _seconds(value: Any) -> float:
+    value = _in_seconds(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise ValueError(f'must be a duration such as "90s", "5m", "4h" or a number of seconds above 0, not {value!r}')
     return float(value)
@@ -41,6 +53,7 @@ def names_in(depends: Any) -> list[str]:
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Duration = Annotated[float, BeforeValidator(_seconds)]
+Delay = Annotated[float, BeforeValidator(_delay)]
 Names = Annotated[list[str], BeforeValidator(_names)]
 
 
@@ -59,6 +72,22 @@ class ToleranceTable(Table):
     failure_action: FailureAction = Field(FailureAction.STOP_ALL, strict=False)
 
 
+def _between(name: str) -> Any:
+    """An optional field within the limits of Retry's field of that name."""
+    least, most = RETRY_LIMITS[name]
+    return Field(None, ge=least, le=most)
+
+
+class RetryTable(Table):
+    """What it does not say is said elsewhere: for a step by the definition, then by the step type."""
+
+    attempts: int | None = _between("attempts")
+    first_delay: Delay | None = None
+    factor: float | None = _between("factor")
+    longest_delay: Delay | None = None
+    jitter: float | None = _between("jitter")
+
+
 class StepTable(Table):
     """The keys that every step has; all others are settings of its step type."""
 
@@ -70,6 +99,8 @@ class StepTable(Table):
     on_error: OnError = Field(OnError.FAIL, strict=False)
     always_run: bool = False
     timeout: Duration | None = None
+    step_timeout: Duration | None = None
+    retry: RetryTable | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -93,6 +124,7 @@ class DefinitionTable(Table):
     concurrency: int = Field(1, ge=1)
     parameters: dict[ParameterName, ParameterTable] = {}
     error_tolerance: ToleranceTable = Field(default_factory=lambda: ToleranceTable.model_validate({}))
+    retry: RetryTable | None = None
     schedule: ScheduleTable | None = None
     step: dict[Name, StepTable] = Field(min_length=1)
 

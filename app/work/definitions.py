@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from app.queue.run_plan import RunPlan, StepPlan, Tolerance
+from app.queue.run_plan import Retry, RunPlan, StepPlan, Tolerance
 from app.queue.ticks import Cron
 from app.work.definition_checks import Fault, definition_faults, dependencies, settings_faults
 from app.work.definition_files import DefinitionFile, dotted, read_text
 from app.work.definition_schedule import Schedule
-from app.work.definition_tables import DefinitionTable
+from app.work.definition_tables import DefinitionTable, StepTable
 from app.work.obstacles import certain_obstacles, obstacles
 from app.work.parameters import Parameter, fill, placeholders, settle
 from app.work.problems import DefinitionError, ParameterError, Problem, did_you_mean, printable
-from app.work.registry import StepTypes
+from app.work.registry import AnyStepType, StepTypes
 
 BUNDLED = Path(__file__).parent.parent / "definitions"
 """The folder of the definitions that come with Stepglass."""
@@ -247,7 +247,16 @@ def _steps(table: DefinitionTable, depends: Mapping[str, tuple[str, ...]], step_
             always_run=step.always_run,
             settings=step.settings,
             timeout=step_types[step.type].timeout if step.timeout is None else step.timeout,
+            step_timeout=step.step_timeout,
+            retry=_retry(table, step, step_types[step.type]),
         )
+
+
+def _retry(table: DefinitionTable, step: StepTable, step_type: AnyStepType) -> Retry:
+    """What the step says, or else the definition, or else the step type."""
+    written = [each.model_dump(exclude_none=True) for each in (table.retry, step.retry) if each]
+    said = {key: value for each in written for key, value in each.items()}
+    return replace(step_type.retry or Retry.by_default(step.on_error), **said)
 
 
 def _duplicate(entry: DefinitionEntry, owner: Path) -> DefinitionEntry:

@@ -8,13 +8,19 @@ from typing import Any
 
 from app.queue.text import storable, storable_value
 from app.work import frames
-from app.work.step_type import Document, PermanentError
+from app.work.step_type import Document, PassingError, PermanentError
 
 
 def failed(index: int, error: BaseException) -> frames.Ended:
     """The end of an item, number `index` of its task, whose handler raised."""
     trace = storable("".join(traceback.format_exception(error)))
-    return frames.Ended(index, None, told(error), trace, isinstance(error, PermanentError))
+    return frames.Ended(index, None, told(error), trace, isinstance(error, PermanentError), _asked(error))
+
+
+def _asked(error: BaseException) -> float | None:
+    """The seconds that the error asks to wait, if it does."""
+    asked = error.retry_after if isinstance(error, PassingError) else None
+    return float(asked) if isinstance(asked, int | float) and asked > 0 else None
 
 
 def told(error: BaseException) -> str:
@@ -52,6 +58,6 @@ def told_exit(status: int) -> str:
     if status >= 0:
         return f"its process exited with status {status}"
     try:
-        return f"its process was killed by {signal.Signals(-status).name}"
+        return f"its process was killed by signal {-status} ({signal.Signals(-status).name})"
     except ValueError:
         return f"its process was killed by signal {-status}"

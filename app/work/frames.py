@@ -77,13 +77,15 @@ class Found(msgspec.Struct, array_like=True, tag="found"):
 
 
 class Ended(msgspec.Struct, array_like=True, tag="ended"):
-    """Item number `index` ended; with an error, or with a result. For a plan, index -1."""
+    """Item number `index` ended; with an error, or with a result. For a plan, index -1. `retry_after`: the seconds
+    that the error asks to wait."""
 
     index: int
     result: Any = None
     error: str | None = None
     traceback: str | None = None
     permanent: bool = False
+    retry_after: float | None = None
 
 
 class Done(msgspec.Struct, array_like=True, tag="done"):

@@ -142,4 +142,4 @@ class LoopWork:
 
 def _failure(item: ClaimedItem, error: BaseException) -> Ending:
     end: Any = failed(0, error)
-    return Ending(item.id, item.attempt, None, end.error, end.traceback, end.permanent)
+    return Ending(item.id, item.attempt, None, end.error, end.traceback, end.permanent, end.retry_after)

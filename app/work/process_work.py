@@ -140,20 +140,21 @@ class ProcessWork:
                 process.send(self._task(chunk))
                 await self._follow(chunk, process)
         except ProcessDied as death:
-            self._blame_first(chunk, str(death) if chunk.killed_because is None else chunk.killed_because)
+            died = chunk.killed_because is None
+            self._blame_first(chunk, str(death) if died else chunk.killed_because or STOPPED, died)
         except NoProcess as trouble:
             self._fail_all(chunk, str(trouble))
         finally:
             _disarm(chunk)
             chunk.process = None
 
-    def _blame_first(self, chunk: _Chunk, why: str) -> None:
+    def _blame_first(self, chunk: _Chunk, why: str, died: bool) -> None:
         """Ends the item that the process was at when it died; the others of the chunk do not suffer."""
         if not chunk.left or self._stopping:
             return
         culprit = chunk.left.pop(0)
         if why and culprit.id not in chunk.cancelled:
-            self._outbox.end(culprit.step_id, Ending(culprit.id, culprit.attempt, error=why))
+            self._outbox.end(culprit.step_id, Ending(culprit.id, culprit.attempt, error=why, died=died))
 
     async def _follow(self, chunk: _Chunk, process: WorkerProcess) -> None:
         items = list(chunk.left)
@@ -176,11 +177,12 @@ class ProcessWork:
             case frames.Found(index, name, value, at_most):
                 item = items[index]
                 self._outbox.spawn(step_id, item.id, item.attempt, NewItem(name, value, at_most))
-            case frames.Ended(index, result, error, traceback, permanent):
+            case frames.Ended(index, result, error, traceback, permanent, retry_after):
                 item = items[index]
                 chunk.left.remove(item)
                 _arm(chunk)
-                self._outbox.end(step_id, Ending(item.id, item.attempt, result, error, traceback, permanent))
+                ending = Ending(item.id, item.attempt, result, error, traceback, permanent, retry_after)
+                self._outbox.end(step_id, ending)
                 if chunk.left and chunk.left[0].id in chunk.cancelled:
                     _kill(chunk, STOPPED)
             case _:

@@ -19,11 +19,12 @@ from app.queue.changes import ItemsStopped, RunChanged, RunDeleted, StepChanged,
 from app.queue.database import Database
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.cancel import time_out
 from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, rescue, steps_of, workable_steps
+from app.queue.store.deadlines import end_overdue
 from app.queue.store.delete import deletions_begun
 from app.queue.store.plan import ClaimedPlan, claim_plans
 from app.queue.writer import Commit, WriteFailed, Writer
+from app.work.deadlines import Deadlines
 from app.work.lanes import Lane, Lanes
 from app.work.loop_work import LoopWork
 from app.work.outbox import Outbox
@@ -79,7 +80,7 @@ class Runner:
         self._planning = Planning(self._outbox, writer, url, self._processes, self._wake.set)
         self._sweeping = Sweeping(writer)
         self._plans_waiting = True
-        self._deadlines: dict[int, asyncio.TimerHandle] = {}
+        self._deadlines = Deadlines(lambda manager_id: self._spawn(self._end_overdue(manager_id)))
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped_meanwhile: set[int] = set()
         self._items_stopped_meanwhile: set[int] = set()
@@ -116,8 +117,9 @@ class Runner:
     async def stop(self, grace: float = 2.0) -> None:
         """Claims no more, gives running items `grace` seconds to end, ends the rest and gives those back."""
         self._listening.close()
-        for timer in (*self._deadlines.values(), *filter(None, [self._due])):
-            timer.cancel()
+        self._deadlines.close()
+        if self._due:
+            self._due.cancel()
         self._stopping = True
         self._wake.set()
         if self._main:
@@ -150,7 +152,9 @@ class Runner:
                     self._loop_work.cancel(worker_ids)
                     self._process_work.cancel(worker_ids)
                 case RunChanged(manager_id, status) if status in FINAL:
-                    self._forget_deadline(manager_id)
+                    self._deadlines.forget(manager_id)
+                case RunChanged(manager_id):
+                    self._deadlines.look_again(manager_id)
                 case RunDeleted(manager_id):
                     self._sweeping.sweep(manager_id)
                 case _:
@@ -241,21 +245,11 @@ class Runner:
 
     def _open(self, step: ClaimedStep) -> None:
         self._lanes.open(step)
-        if step.run_deadline is not None and step.manager_id not in self._deadlines:
-            delay = max(0.0, step.run_deadline - time.time())
-            loop = asyncio.get_running_loop()
-            self._deadlines[step.manager_id] = loop.call_later(delay, self._time_out, step)
+        self._deadlines.watch(step.manager_id, step.deadline)
 
-    def _time_out(self, step: ClaimedStep) -> None:
-        self._deadlines.pop(step.manager_id, None)
-        self._spawn(self._fail_run(step.manager_id, step.run_timeout or 0.0))
-
-    async def _fail_run(self, manager_id: int, seconds: float) -> None:
-        await until_stored(self._writer, time_out, manager_id, seconds)
-
-    def _forget_deadline(self, manager_id: int) -> None:
-        if timer := self._deadlines.pop(manager_id, None):
-            timer.cancel()
+    async def _end_overdue(self, manager_id: int) -> None:
+        following = await until_stored(self._writer, end_overdue, manager_id)
+        self._deadlines.asked(manager_id, following)
 
     def _wake_when_due(self) -> None:
         if self._due:

@@ -28,8 +28,20 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from app.queue.documents import Document, StoredDocument
+from app.queue.run_plan import Retry
 
-__all__ = ["Context", "Document", "Obstacle", "PermanentError", "Settings", "StepType", "StoredDocument", "WorkItem"]
+__all__ = [
+    "Context",
+    "Document",
+    "Obstacle",
+    "PassingError",
+    "PermanentError",
+    "Retry",
+    "Settings",
+    "StepType",
+    "StoredDocument",
+    "WorkItem",
+]
 
 Level = Literal["debug", "info", "warn", "error"]
 
@@ -55,7 +67,17 @@ class WorkItem:
 
 
 class PermanentError(Exception):
-    """Raised by a step type when trying again cannot help, whatever `on_error` says. Its message is shown as it is."""
+    """Raised by a step type when trying again cannot help, however many attempts are left. Its message is shown as it
+    is."""
+
+
+class PassingError(Exception):
+    """What may be over the next time. Any exception that is no PermanentError is taken for that; this one can say how
+    long to wait: the next attempt does not begin for `retry_after` seconds, but after a day at the latest."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +156,9 @@ class StepType(ABC, Generic[S]):
     settings_type: ClassVar[type[Settings]]
     timeout: ClassVar[float | None] = None
     """Seconds that one work item may take, when the definition sets no `timeout`. None: no limit."""
+    retry: ClassVar[Retry | None] = None
+    """How often a work item is tried, and when again, as far as the definition does not say. None: 3 times with
+    `on_error = "retry"`, once otherwise."""
     page_may_use: ClassVar[bool] = True
     """Whether definitions that are written in the page may use it. False for one that does whatever its settings say:
     it is kept for those who can write files on this machine."""

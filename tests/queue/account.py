@@ -16,14 +16,15 @@ ERRORS = {"boom": "boom <n>", "bang": "bang"}
 
 @dataclass(eq=False)
 class Item:
-    """`by_failure`: it was cancelled because others failed, not by a person. `kept`: its attempts before the last.
-    `due_at`: before then it is nobody's to claim."""
+    """`by_failure`: it was cancelled because others failed, not by a person. `kept`: its attempts before the last, of
+    which `lost` ended with their owner. `due_at`: before then it is nobody's to claim."""
 
     name: str
     status: str = "pending"
     attempt: int = 0
     began: bool = False
     kept: int = 0
+    lost: int = 0
     error: str = ""
     by_failure: bool = False
     due_at: float = 0.0

@@ -532,7 +532,8 @@ class Histories(RuleBasedStateMachine):
             spent = False
             for item in step.items.values():
                 if item.status == "running":
-                    again = item.attempt - item.kept < 3
+                    again = item.lost < 2
+                    item.lost, item.kept = item.lost + again, item.kept + again
                     item.status, item.began, item.error = ("pending", False, "") if again else ("failed", True, "lost")
                     step.lines += not again
                     spent = spent or not again

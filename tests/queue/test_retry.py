@@ -10,8 +10,9 @@ from app.queue import audit
 from app.queue.changes import RunChanged, StepReleased, WorkAdded
 from app.queue.run_plan import FailureAction, OnError, StepPlan, Tolerance
 from app.queue.status import Status
-from app.queue.store.cancel import cancel, time_out
+from app.queue.store.cancel import cancel
 from app.queue.store.claim import claim, release, rescue
+from app.queue.store.deadlines import time_out
 from app.queue.store.delete import delete_run
 from app.queue.store.failure_groups import MOST_GROUPS, OTHER
 from app.queue.store.plan import NewItem, claim_plans, end_planning, fail_planning, plan

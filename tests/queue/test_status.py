@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.queue.run_plan import UNLIMITED, FailureAction, OnError, Tolerance
+from app.queue.run_plan import RETRY_LIMITS, UNLIMITED, FailureAction, OnError, Retry, Tolerance
 from app.queue.status import (
     FINAL,
-    MAX_ATTEMPTS,
     Status,
     StepState,
     Verdict,
@@ -129,13 +130,37 @@ def test_a_run_ends_by_its_steps(steps: list[StepState], status: str, reason: st
 
 
 def test_a_failed_item_is_tried_again_only_if_the_step_says_so_and_it_may_help() -> None:
-    assert attempt_verdict(OnError.FAIL, 1, False, 100.0) is None
-    assert attempt_verdict(OnError.RETRY, 1, True, 100.0) is None
-    assert attempt_verdict(OnError.RETRY, MAX_ATTEMPTS, False, 100.0) is None
-    assert attempt_verdict(OnError.RETRY, 1, False, 100.0) == (
-        Verdict(Status.PENDING, "attempt 2 of 3 is due 2 s after the last"),
-        102.0,
-    )
+    once, thrice = Retry.by_default(OnError.FAIL), Retry.by_default(OnError.RETRY)
+    assert attempt_verdict(once, 1, False, 100.0, 0.5) is None
+    assert attempt_verdict(thrice, 1, True, 100.0, 0.5) is None
+    assert attempt_verdict(thrice, 3, False, 100.0, 0.5) is None
+    again = attempt_verdict(thrice, 1, False, 100.0, 0.5)
+    assert again == (Verdict(Status.PENDING, "retries after 2 s, attempt 2 of 3"), 102.0)
+
+
+def test_delays_grow_up_to_the_longest_and_jitter_leaves_a_random_part_out() -> None:
+    retry = Retry(attempts=6, first_delay=3.0, factor=4.0, longest_delay=60.0)
+    assert [retry.delay(attempt, 0.7) for attempt in range(1, 6)] == [3.0, 12.0, 48.0, 60.0, 60.0]
+    half = replace(retry, jitter=0.5)
+    assert [half.delay(2, chance) for chance in (0.0, 0.5, 1.0)] == [12.0, 9.0, 6.0]
+
+
+def test_who_asks_to_wait_longer_is_obeyed_for_up_to_a_day() -> None:
+    def after(asked: float) -> tuple[str, float]:
+        again = attempt_verdict(Retry(attempts=2, first_delay=5.0), 1, False, 0.0, 0.0, asked)
+        assert again is not None
+        return again[0].reason, again[1]
+
+    assert after(4.0) == ("retries after 5 s, attempt 2 of 2", 5.0)
+    assert after(90.0) == ("retries after 90 s as it was asked to, attempt 2 of 2", 90.0)
+    assert after(1e9) == ("retries after 86,400 s as it was asked to, attempt 2 of 2", 86_400.0)
+
+
+@pytest.mark.parametrize("field", RETRY_LIMITS)
+def test_a_value_beyond_its_limits_is_refused_with_its_name(field: str) -> None:
+    for value in (RETRY_LIMITS[field][0] - 1, RETRY_LIMITS[field][1] + 1):
+        with pytest.raises(ValueError, match=f"retry: {field} must be from"):
+            Retry(**{field: value})
 
 
 @given(st.dictionaries(st.sampled_from(list(Status)), st.integers(0, 5)), st.integers(-1, 5))

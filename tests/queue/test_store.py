@@ -7,11 +7,12 @@ from sqlalchemy import delete, func, select
 
 from app.queue.changes import RunChanged, StepReleased, WorkStopped
 from app.queue.models import Kind
-from app.queue.run_plan import FailureAction, OnError, StepPlan, Tolerance
+from app.queue.run_plan import FailureAction, OnError, Retry, StepPlan, Tolerance
 from app.queue.snapshot import JobFilter
 from app.queue.status import Status
-from app.queue.store.cancel import cancel, time_out
+from app.queue.store.cancel import cancel
 from app.queue.store.claim import claim, release, release_plan, rescue
+from app.queue.store.deadlines import time_out
 from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, end_planning, fail_planning, plan, spawn
@@ -267,16 +268,14 @@ async def test_an_item_that_ends_its_owner_again_and_again_fails_by_itself(queue
     assert (counts.failed, counts.pending) == (1, 1)
 
 
-async def test_a_failed_item_is_tried_again_when_it_is_due_and_its_attempts_are_kept(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.queue.status.retry_delay", lambda attempt: 600.0 * attempt)  # no machine is that slow
-    manager_id = await queue.start(StepPlan("one", "trial", on_error=OnError.RETRY))
+async def test_a_failed_item_is_tried_again_when_it_is_due_and_its_attempts_are_kept(queue: Queue) -> None:
+    retry = Retry(attempts=3, first_delay=600.0)  # no machine is that slow
+    manager_id = await queue.start(StepPlan("one", "trial", retry=retry))
     (step_id,) = await queue.plan_all("a")
     (item,) = await queue.claim(step_id)
     await queue.fail(item, error="first")
     job = queue.read(lambda snapshot: snapshot.item(item.id))
-    assert (job.job.status, job.job.reason) == (Status.PENDING, "attempt 2 of 3 is due 600 s after the last")
+    assert (job.job.status, job.job.reason) == (Status.PENDING, "retries after 600 s, attempt 2 of 3")
     claimed = await queue.write(claim, {step_id: 5})
     assert claimed.items == []
     assert claimed.due_at[step_id] is not None
@@ -313,7 +312,7 @@ async def test_a_run_that_takes_too_long_fails(queue: Queue) -> None:
     await queue.claim(step_id)
     assert await queue.write(time_out, manager_id, 60.0)
     run = queue.run(manager_id)
-    assert (run.status, run.reason) == (Status.FAILED, "took longer than its timeout of 60 s")
+    assert (run.status, run.reason) == (Status.FAILED, "the run took longer than its timeout of 60 s")
     assert [step.status for step in run.steps] == [Status.CANCELLED, Status.SKIPPED]
 
 

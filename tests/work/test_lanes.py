@@ -13,7 +13,7 @@ from tests.work.trial_steps import InProcess, OnLoop
 
 
 def claimed(step_id: int, type: str, **settings: Any) -> ClaimedStep:
-    return ClaimedStep(step_id, 1, f"step {step_id}", type, settings, {}, None, None, None)
+    return ClaimedStep(step_id, 1, f"step {step_id}", type, settings, {}, None, None)
 
 
 @pytest.mark.parametrize("type", ["on_loop", "in_process"])

@@ -31,12 +31,12 @@ async def test_a_full_disk_does_not_keep_the_runner_from_stopping(works: Works, 
 
 @BOTH
 @pytest.mark.parametrize(
-    "verb", ["claim_plans", "plan", "log_plan", "end_planning", "claim", "_perform", "time_out", "steps_of"]
+    "verb", ["claim_plans", "plan", "log_plan", "end_planning", "claim", "_perform", "end_overdue", "steps_of"]
 )
 async def test_work_goes_on_by_itself_after_a_commit_that_failed(works: Works, where: str, verb: str) -> None:
     works.write.failing.add(verb)
-    timeout = 0.2 if verb == "time_out" else None
-    items = ["hang"] if verb == "time_out" else ["log a", "spawn b", "document c"]
+    timeout = 0.2 if verb == "end_overdue" else None
+    items = ["hang"] if verb == "end_overdue" else ["log a", "spawn b", "document c"]
     settings = {"marker": str(works.database.path) + ".began"}
     run = await works.run_to_end(step(where, *items, settings=settings), timeout=timeout)
     assert verb == "steps_of" or works.write.failed == [verb]

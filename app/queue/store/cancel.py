@@ -55,8 +55,3 @@ def cancel_item(transaction: Transaction, worker_id: int, reason: str) -> bool:
         roll_up(transaction, stopped.step_id)
         return True
     return False
-
-
-def time_out(transaction: Transaction, manager_id: int, seconds: float) -> bool:
-    """Fails a run that took longer than its definition allows; False if it had ended."""
-    return stop_run(transaction, manager_id, Verdict(Status.FAILED, f"took longer than its timeout of {seconds:g} s"))

@@ -13,8 +13,9 @@ from app.queue.pauses import is_anything_paused, is_paused
 from app.queue.status import MAX_ATTEMPTS, Status
 from app.queue.store.counting import count
 from app.queue.store.finish import Ending, finish
+from app.queue.store.lost import keep_lost, lost_before
 from app.queue.store.whereabouts import here
-from app.queue.tables import attempt, manager_job, step_job, worker_job
+from app.queue.tables import manager_job, step_job, worker_job
 from app.queue.writer import Transaction
 
 
@@ -41,10 +42,8 @@ class ClaimedStep:
     parameters: dict[str, Any]
     timeout: float | None
     """Seconds that one work item may take."""
-    run_timeout: float | None
-    """Seconds that the whole run may take."""
-    run_deadline: float | None
-    """When the run will have taken that long."""
+    deadline: float | None
+    """When the time of the step or that of its run will be over, whichever comes first."""
     paused: bool = False
     """Whether nothing of it may begin."""
 
@@ -92,8 +91,7 @@ _next_due = select(func.min(worker_job.c.due_at)).where(
 _step_and_run = select(
     step_job,
     manager_job.c.parameters,
-    manager_job.c.timeout.label("run_timeout"),
-    manager_job.c.started_at.label("run_started_at"),
+    manager_job.c.deadline.label("run_deadline"),
     is_anything_paused.label("anything_paused"),
 ).join(manager_job, manager_job.c.id == step_job.c.manager_id)
 _steps = _step_and_run.where(step_job.c.id.in_(bindparam("step_ids", expanding=True)))
@@ -115,10 +113,7 @@ _release = (
     )
     .returning(worker_job.c.id)
 )
-_kept_attempts = (
-    select(func.count()).where(attempt.c.worker_id == worker_job.c.id).scalar_subquery().correlate(worker_job)
-)
-_running = select(worker_job.c.id, worker_job.c.attempt, (worker_job.c.attempt - _kept_attempts).label("lost")).where(
+_running = select(worker_job.c.id, worker_job.c.attempt, (lost_before + 1).label("lost")).where(
     worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.RUNNING
 )
 _rescue = (
@@ -175,7 +170,7 @@ def steps_of(transaction: Transaction, step_ids: Sequence[int]) -> list[ClaimedS
 
 
 def _claimed_step(row: Any, paused: bool = False) -> ClaimedStep:
-    deadline = row.run_started_at + row.run_timeout if row.run_timeout and row.run_started_at else None
+    deadline = min(filter(None, (row.deadline, row.run_deadline)), default=None)
     return ClaimedStep(
         row.id,
         row.manager_id,
@@ -184,7 +179,6 @@ def _claimed_step(row: Any, paused: bool = False) -> ClaimedStep:
         row.settings,
         row.parameters,
         row.timeout,
-        row.run_timeout,
         deadline,
         paused,
     )
@@ -223,6 +217,7 @@ def _rescue_items(transaction: Transaction, step_id: int) -> int:
     again = [item for item in items if item.lost < MAX_ATTEMPTS]
     for item in again:
         why = f"attempt {item.attempt} was lost when the server ended"
+        keep_lost(transaction, item.id, item.attempt, "lost: the server ended while it ran")
         transaction.connection.execute(_rescue, {"of_worker": item.id, "by_attempt": item.attempt, "why": why})
     _count_back(transaction, step_id, len(again))
     lost = f"lost {MAX_ATTEMPTS} times: each time the server ended while it ran"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from app.queue.changes import WorkAdded
 from app.queue.prepared import PreparedUpdate
-from app.queue.run_plan import OnError
+from app.queue.run_plan import Retry
 from app.queue.status import Status, Verdict, attempt_verdict
 from app.queue.store.counting import count, count_minute
 from app.queue.store.failure_groups import group_failure
@@ -20,12 +21,16 @@ from app.queue.tables import attempt, step_job, worker_job
 from app.queue.text import storable, stored_json
 from app.queue.writer import Transaction
 
+chance: Callable[[], float] = random.random
+"""From 0 to 1: where jitter comes from."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How one attempt of a work item ended: with a result, or with an error.
 
-    `permanent`: trying again cannot help."""
+    `permanent`: trying again cannot help. `retry_after`: the seconds that whoever turned it down asked to wait.
+    `died`: its process ended with it."""
 
     worker_id: int
     attempt: int
@@ -33,6 +38,8 @@ class Ending:
     error: str | None = None
     traceback: str | None = None
     permanent: bool = False
+    retry_after: float | None = None
+    died: bool = False
 
 
 _complete = PreparedUpdate(
@@ -59,9 +66,13 @@ _fail = (
         due_at=bindparam("due"),
         finished_at=bindparam("finished"),
     )
-    .returning(worker_job.c.name, worker_job.c.claimed_by, worker_job.c.started_at)
+    .returning(worker_job.c.step_id, worker_job.c.name, worker_job.c.claimed_by, worker_job.c.started_at)
 )
-_on_error = select(step_job.c.on_error).where(step_job.c.id == bindparam("of_step"))
+_rules = select(step_job.c.on_error, step_job.c.retry).where(step_job.c.id == bindparam("of_step"))
+_lines_by_now = select(step_job.c.log_count).where(step_job.c.id == bindparam("of_step"))
+_ended_alike = select(func.count()).where(
+    attempt.c.worker_id == bindparam("of_worker"), attempt.c.error == bindparam("with_error")
+)
 
 
 def finish(transaction: Transaction, step_id: int, endings: Sequence[Ending]) -> None:
@@ -97,6 +108,8 @@ def _fail_one(transaction: Transaction, step_id: int, ending: Ending) -> int:
     error = storable(ending.error or "")
     again = _next_attempt(transaction, step_id, ending)
     verdict, due_at = again or (Verdict(Status.FAILED, ""), 0.0)
+    if ending.died and not again:
+        error = _told_poison(transaction, ending, error)
     moved = transaction.connection.execute(
         _fail,
         {
@@ -116,7 +129,7 @@ def _fail_one(transaction: Transaction, step_id: int, ending: Ending) -> int:
     said = f"{moved.name} failed: {error}" + (f" ({verdict.reason})" if again else "")
     log(transaction, [Line(step_id, ending.worker_id, transaction.now, "warn" if again else "error", said)])
     if again:
-        _keep_attempt(transaction, ending, error, moved.claimed_by, moved.started_at)
+        _keep_attempt(transaction, ending, error, moved)
         transaction.changes.append(WorkAdded(step_id, due_at))
         return 0
     group_failure(transaction, step_id, ending.worker_id, error)
@@ -124,22 +137,29 @@ def _fail_one(transaction: Transaction, step_id: int, ending: Ending) -> int:
 
 
 def _next_attempt(transaction: Transaction, step_id: int, ending: Ending) -> tuple[Verdict, float] | None:
-    on_error: OnError | None = transaction.connection.execute(_on_error, {"of_step": step_id}).scalar_one_or_none()
-    if on_error is None:  # the run has been deleted
+    rules = transaction.connection.execute(_rules, {"of_step": step_id}).one_or_none()
+    if rules is None:  # the run has been deleted
         return None
-    return attempt_verdict(on_error, ending.attempt, ending.permanent, transaction.now)
+    retry = Retry.by_default(rules.on_error) if rules.retry is None else Retry(**rules.retry)
+    return attempt_verdict(retry, ending.attempt, ending.permanent, transaction.now, chance(), ending.retry_after)
 
 
-def _keep_attempt(
-    transaction: Transaction, ending: Ending, error: str, claimed_by: str | None, started_at: float
-) -> None:
+def _told_poison(transaction: Transaction, ending: Ending, error: str) -> str:
+    """The error of an item that has ended its process, and not for the first time."""
+    alike = {"of_worker": ending.worker_id, "with_error": error}
+    before: int = transaction.connection.execute(_ended_alike, alike).scalar_one()
+    return f"{error} {before + 1} times, in {ending.attempt} attempts" if before else error
+
+
+def _keep_attempt(transaction: Transaction, ending: Ending, error: str, moved: Any) -> None:
     row = {
         "worker_id": ending.worker_id,
         "number": ending.attempt,
         "error": error,
         "traceback": storable(ending.traceback) if ending.traceback else None,
-        "claimed_by": claimed_by,
-        "started_at": started_at,
+        "claimed_by": moved.claimed_by,
+        "started_at": moved.started_at,
         "finished_at": transaction.now,
+        "last_line": transaction.connection.execute(_lines_by_now, {"of_step": moved.step_id}).scalar_one(),
     }
     transaction.connection.execute(insert(attempt), row)

@@ -11,6 +11,7 @@ from app.queue.changes import PauseChanged, RunChanged, StepReleased, WorkAdded
 from app.queue.pauses import Scope
 from app.queue.status import ACTIVE, Status
 from app.queue.store.actions import record
+from app.queue.store.deadlines import put_off
 from app.queue.tables import manager_job, pause, step_job
 from app.queue.writer import Transaction
 
@@ -20,7 +21,7 @@ class NothingToPause(Exception):
 
 
 _paused = select(pause.c.who).where(pause.c.scope == bindparam("scope_of"))
-_forget = delete(pause).where(pause.c.scope == bindparam("scope_of")).returning(pause.c.who)
+_forget = delete(pause).where(pause.c.scope == bindparam("scope_of")).returning(pause.c.at)
 _steps = select(step_job.c.id, step_job.c.status, step_job.c.ready).where(
     step_job.c.manager_id == bindparam("of_manager"), step_job.c.status.in_(ACTIVE)
 )
@@ -39,12 +40,15 @@ def pause_as(transaction: Transaction, scope: Scope, actor: Actor) -> bool:
 
 
 def resume_as(transaction: Transaction, scope: Scope, actor: Actor) -> bool:
-    """What was waiting begins, unless something else pauses it; False if it was not paused."""
-    if transaction.connection.execute(_forget, {"scope_of": scope.stored}).first() is None:
+    """What was waiting begins, unless something else pauses it, and time limits go on from where they were; False if
+    it was not paused."""
+    paused_at = transaction.connection.execute(_forget, {"scope_of": scope.stored}).scalar_one_or_none()
+    if paused_at is None:
         return False
     runs = _runs_in_progress(transaction, scope)
     _tell(transaction, scope, actor, "resume", f"resumed {_words(scope)}", runs)
     for run in runs:
+        put_off(transaction, run, paused_at)
         for step in transaction.connection.execute(_steps, {"of_manager": run.id}).all():
             if step.ready:
                 transaction.changes.append(StepReleased(step.id))
@@ -54,7 +58,8 @@ def resume_as(transaction: Transaction, scope: Scope, actor: Actor) -> bool:
 
 
 def _runs_in_progress(transaction: Transaction, scope: Scope) -> Any:
-    runs = select(manager_job.c.id, manager_job.c.status).where(manager_job.c.status.in_(ACTIVE))
+    columns = (manager_job.c.id, manager_job.c.status, manager_job.c.definition, manager_job.c.started_at)
+    runs = select(*columns).where(manager_job.c.status.in_(ACTIVE))
     if scope.manager_id is not None:
         runs = runs.where(manager_job.c.id == scope.manager_id)
     elif scope.definition is not None:

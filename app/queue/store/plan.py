@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Float, bindparam, select, update
 
 from app.queue.changes import RunChanged, StepChanged, WorkAdded
 from app.queue.pauses import is_paused
@@ -55,13 +55,19 @@ _claim_plan = (
         ready=False,
         plan_attempt=step_job.c.plan_attempt + 1,
         started_at=bindparam("now"),
+        deadline=bindparam("now", type_=Float) + step_job.c.step_timeout,
     )
     .returning(step_job)
 )
 _start_manager = (
     update(manager_job)
     .where(manager_job.c.id == bindparam("of_manager"), manager_job.c.status == Status.PENDING)
-    .values(status=Status.RUNNING, reason="", started_at=bindparam("now"))
+    .values(
+        status=Status.RUNNING,
+        reason="",
+        started_at=bindparam("now"),
+        deadline=bindparam("now", type_=Float) + manager_job.c.timeout,
+    )
     .returning(manager_job.c.id)
 )
 _planning_step = select(step_job.c.manager_id, step_job.c.name).where(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, insert, literal, null, select, update
+from sqlalchemy import ColumnElement, Float, bindparam, insert, literal, null, select, update
 
 from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkAdded
 from app.queue.deletions import is_being_deleted
@@ -56,13 +56,20 @@ _reopen_step = (
         # Whoever was planning it when it was stopped is fenced off.
         plan_attempt=step_job.c.plan_attempt + 1,
         finished_at=None,
+        deadline=bindparam("now", type_=Float) + step_job.c.step_timeout,
     )
 )
 _reopen_run = (
     update(manager_job)
     .where(manager_job.c.id == bindparam("of_manager"), manager_job.c.status.in_(tuple(FINAL)))
     # Its time begins anew, and with it the timeout. When it first began is when it was created.
-    .values(status=bindparam("to"), reason=bindparam("why"), started_at=bindparam("began"), finished_at=None)
+    .values(
+        status=bindparam("to"),
+        reason=bindparam("why"),
+        started_at=bindparam("began"),
+        finished_at=None,
+        deadline=bindparam("began", type_=Float) + manager_job.c.timeout,
+    )
 )
 
 
@@ -148,6 +155,7 @@ def _keep_attempts(of_source: ColumnElement[bool], source: Status) -> Any:
         attempt.c.worker_id == worker_job.c.id, attempt.c.number == worker_job.c.attempt
     )
     failed = source is Status.FAILED
+    lines_by_now = select(step_job.c.log_count).where(step_job.c.id == worker_job.c.step_id).scalar_subquery()
     last = select(
         worker_job.c.id,
         worker_job.c.attempt,
@@ -156,8 +164,9 @@ def _keep_attempts(of_source: ColumnElement[bool], source: Status) -> Any:
         worker_job.c.claimed_by,
         worker_job.c.started_at,
         worker_job.c.finished_at,
+        lines_by_now,
     ).where(of_source, worker_job.c.started_at.is_not(None), ~kept.exists())
-    columns = ["worker_id", "number", "error", "traceback", "claimed_by", "started_at", "finished_at"]
+    columns = ["worker_id", "number", "error", "traceback", "claimed_by", "started_at", "finished_at", "last_line"]
     return insert(attempt).from_select(columns, last)
 
 
@@ -166,7 +175,8 @@ def _reopen(transaction: Transaction, step: Any) -> None:
     began = step.started_at is not None
     to, plans = (Status.RUNNING, not step.planned) if began else (Status.PENDING, False)
     why = "planning work items" if plans else ""
-    transaction.connection.execute(_reopen_step, {"of_step": step.id, "to": to, "why": why, "is_ready": plans})
+    parameters = {"of_step": step.id, "to": to, "why": why, "is_ready": plans, "now": transaction.now}
+    transaction.connection.execute(_reopen_step, parameters)
     transaction.changes.append(StepChanged(step.manager_id, step.id, step.name, to))
     if plans:
         transaction.changes.append(StepReleased(step.id))

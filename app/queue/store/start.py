@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from sqlalchemy import insert, select
 
 from app.queue.changes import RunChanged
@@ -106,6 +108,8 @@ def _step_rows(plan: RunPlan, manager_id: int, step_ids: list[int], now: float) 
             "always_run": step.always_run,
             "settings": step.settings,
             "timeout": step.timeout,
+            "step_timeout": step.step_timeout,
+            "retry": asdict(step.retries),
             "status": Status.SKIPPED if step.name in plan.taken else Status.PENDING,
             "reason": f"taken from run {plan.rerun_of}" if step.name in plan.taken else "",
             "ready": False,

@@ -9,20 +9,21 @@ from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from app.work import step_type
+
 T = TypeVar("T")
 
 _FIRST_PAUSE = 1.0
 sleep = asyncio.sleep
 
 
-class PassingError(Exception):
+class PassingError(step_type.PassingError):
     """What may be over the next time: a timeout, a broken connection, a server in trouble or asking for patience."""
 
     def __init__(self, message: str, retry_after: float | None = None, handled: bool | None = None) -> None:
         """`retry_after`: seconds that the server asked to wait. `handled`: False when the server said that it did
         nothing with the request, so that even one that changes something can be sent again."""
-        super().__init__(message)
-        self.retry_after = retry_after
+        super().__init__(message, retry_after)
         self.handled = handled
 
 

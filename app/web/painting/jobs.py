@@ -9,8 +9,12 @@ from app.queue.models import Kind
 from app.queue.records import AttemptRecord, ItemRecord, JobRecord
 from app.queue.status import FINAL, Status
 from app.web import dom
+from app.web.painting.log_lines import Look, ShownLine
 from app.web.painting.steps import took
 from app.web.pieces import Painter, Piece
+
+LINE_LENGTH = 1_000
+"""Characters of a line that are shown with its attempt."""
 
 KIND_WORDS = {Kind.MANAGER: "manager job", Kind.STEP: "step", Kind.WORKER: "work item"}
 
@@ -67,6 +71,14 @@ class JobRow:
 class AttemptEntry:
     worker_id: int
     attempt: AttemptRecord
+    is_alone: bool = False
+    """There is no other, so that the log of the work item is its own."""
+
+    @property
+    def lines(self) -> list[ShownLine]:
+        """The last that it said, each leading to its place in the log below."""
+        look = Look(dom.job_url(self.worker_id), LINE_LENGTH, linked=True, says_who=False)
+        return [] if self.is_alone else [ShownLine(line, look) for line in self.attempt.lines]
 
     @property
     def took(self) -> float | None:
@@ -121,7 +133,8 @@ def paint_item_title(painter: Painter, row: JobRow) -> Piece:
 
 
 def paint_attempts(painter: Painter, item: ItemRecord) -> Piece:
-    entries = [paint_attempt(painter, AttemptEntry(item.job.id, attempt)) for attempt in item.attempts]
+    is_alone = len(item.attempts) == 1
+    entries = [paint_attempt(painter, AttemptEntry(item.job.id, attempt, is_alone)) for attempt in item.attempts]
     return painter.list("item_attempts.html", dom.job(item.job.id, "attempts"), entries, total=len(entries))
 
 
