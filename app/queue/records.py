@@ -190,7 +190,7 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One execution of a work item, an earlier one or the last. `claimed_by`: the process that made it, `host:pid`."""
+    """One execution of a work item, an earlier one or the last. `claimed_by`: the owner that made it."""
 
     number: int
     status: Status

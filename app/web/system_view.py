@@ -1,4 +1,4 @@
-"""The view of the server itself. It is painted anew when the queue changes, and reads nothing from the database."""
+"""The view of the server itself. It is painted anew when the queue changes, and reads only who works."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.queue.changes import Change, RunChanged, RunDeleted, ScheduleChanged, StepChanged
+from app.queue.changes import Change, OwnersChanged, RunChanged, RunDeleted, ScheduleChanged, StepChanged
 from app.queue.snapshot import Snapshot
+from app.queue.whereabouts import told
 from app.web.screens import Easel, Screen, compose
 from app.web.system_facts import SystemFacts
 
 _PARTS = ("server", "writing", "slots", "processes", "scheduling", "step_types", "settings")
 
+MOST_ENDED = 5
+"""Processes that have ended which are still shown."""
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -27,7 +30,7 @@ class SystemView:
         return "/system"
 
     def concerns(self, change: Change) -> bool:
-        return isinstance(change, RunChanged | RunDeleted | StepChanged | ScheduleChanged)
+        return isinstance(change, RunChanged | RunDeleted | StepChanged | ScheduleChanged | OwnersChanged)
 
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
         facts = self.facts()
@@ -37,6 +40,8 @@ class SystemView:
             )
             for part in _PARTS
         }
+        owners = snapshot.owners(MOST_ENDED)
+        children["owners"] = easel.painter.piece("system_owners.html", "system-owners", owners=owners, told=told)
         return compose(easel.painter, self, snapshot, "System", "system", children)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +20,13 @@ from app.queue.database import Database
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
 from app.queue.store.cancel import time_out
-from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, rescue, steps_of, workable_steps
+from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, steps_of, workable_steps
 from app.queue.store.delete import deletions_begun
+from app.queue.store.owners import OwnerLost
 from app.queue.store.plan import ClaimedPlan, claim_plans
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.lanes import Lane, Lanes
+from app.work.lease import Lease
 from app.work.loop_work import LoopWork
 from app.work.outbox import Outbox
 from app.work.planning import Planning
@@ -33,9 +35,12 @@ from app.work.processes import ProcessPool, default_size
 from app.work.step_type import StepType
 from app.work.storing import until_stored
 from app.work.sweeping import Sweeping
+from app.work.watch import Watch
 
 log = structlog.get_logger(__name__)
 
+LEASE = 20.0
+"""Seconds without a heartbeat after which others take over what a runner holds."""
 TROUBLE_PAUSE = 0.5
 """Seconds until claiming is tried again when the database could not be written."""
 
@@ -55,6 +60,9 @@ class Runner:
 
     `slots`: how many work items run at once. Plain `def` ones run in as many processes as there are processors (and
     slots), one after the other; quick ones are handed to a process a few at a time, and count as running from then on.
+
+    `alone`: no other runner can be at work on the database, as a lock proves. Otherwise each watches over the others,
+    and `lease` is how many seconds one that holds work may be silent.
     """
 
     def __init__(
@@ -64,6 +72,8 @@ class Runner:
         monitor: StepMonitor,
         step_types: Mapping[str, type[StepType[Any]]],
         slots: int,
+        lease: float = LEASE,
+        alone: bool = True,
     ) -> None:
         url = database.address
         self._writer = writer
@@ -71,7 +81,9 @@ class Runner:
         self._slots = slots
         self._listening = ExitStack()
         self._wake = asyncio.Event()
-        self._outbox = Outbox(writer, self._wake.set)
+        self._lease = Lease(writer, lease, slots, alone, self._holds_work, self._let_go)
+        self._watch = None if alone else Watch(database, writer, lambda: self._lease.name, self._lease.interval)
+        self._outbox = Outbox(self._lease, self._wake.set)
         self._processes = ProcessPool(default_size(slots))
         self._lanes = Lanes(step_types)
         self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
@@ -103,7 +115,7 @@ class Runner:
     async def start(self) -> None:
         """Takes back what was running when the last owner died, and ends what it was deleting; then begins to work."""
         self._listening.enter_context(self._monitor.listening(self._hear))
-        rescued = await self._writer(rescue)
+        rescued = await self._lease.open()
         if rescued:
             log.info("work of a server that ended was taken back", items=rescued)
         for manager_id in await self._writer(deletions_begun):
@@ -111,6 +123,8 @@ class Runner:
         for step in await self._writer(workable_steps):
             self._open(step)
         self._main = asyncio.create_task(self._work(), name="runner")
+        if self._watch:
+            self._spawn(self._watch.run())
         self._wake.set()
 
     async def stop(self, grace: float = 2.0) -> None:
@@ -128,6 +142,7 @@ class Runner:
         await self._sweeping.stop()
         await asyncio.gather(self._loop_work.stop(grace), self._process_work.stop(grace), self._planning.stop())
         await self._outbox.close()
+        await self._lease.close()
         await self._processes.close()
 
     def _hear(self, commit: Commit) -> None:
@@ -169,6 +184,8 @@ class Runner:
             except WriteFailed:
                 await asyncio.sleep(TROUBLE_PAUSE)
                 self._wake.set()
+            except OwnerLost as lost:
+                await self._lease.lost(str(lost))
             except Exception:
                 # The runner outlives any single fault: whatever it was stays pending and is claimed again.
                 log.exception("claiming failed")
@@ -181,11 +198,15 @@ class Runner:
         self._plans_waiting = False
         self._stopped_meanwhile.clear()
         try:
-            plans = await self._writer(claim_plans, self._slots)
+            owner = self._lease.name
+            plans = await self._lease.write(claim_plans, self._slots, owner)
         except Exception:
             self._plans_waiting = True
             raise
+        if owner != self._lease.name:
+            return
         self._plans_waiting = self._plans_waiting or len(plans) == self._slots
+        self._keep(plans)
         for plan in plans:
             if plan.step.step_id not in self._stopped_meanwhile:
                 self._open(plan.step)
@@ -208,7 +229,11 @@ class Runner:
             return  # an ending wakes us when nothing is free
         marks = self._lanes.marks(wanted)
         self._items_stopped_meanwhile.clear()
-        claimed = await self._writer(claim, wanted)
+        owner = self._lease.name
+        claimed = await self._lease.write(claim, wanted, owner)
+        if owner != self._lease.name:
+            return  # taken over before we heard that they are ours
+        self._keep(claimed.items)
         for step_id, due_at in claimed.due_at.items():
             self._lanes.drained(step_id, due_at, marks[step_id])
         by_step: dict[int, list[Any]] = {}
@@ -265,6 +290,24 @@ class Runner:
             # A little late rather than early: woken before the time, we would look, find nothing, and be woken again.
             delay = max(0.0, due_at - time.time()) + 0.001
             self._due = asyncio.get_running_loop().call_later(delay, self._wake.set)
+
+    def _keep(self, claimed: Sized) -> None:
+        if claimed:
+            self._lease.keep()
+
+    def _holds_work(self) -> bool:
+        return bool(self._loop_work.running or self._process_work.running or self._planning.running) or (
+            self._outbox.is_sending
+        )
+
+    def _let_go(self) -> None:
+        """Somebody else has taken over all that we held: ends it, and says nothing more of it."""
+        self._outbox.drop()
+        held = {each.item.id for each in self.running()}
+        self._loop_work.cancel(held)
+        self._process_work.cancel(held)
+        self._planning.cancel_all()
+        self._wake.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

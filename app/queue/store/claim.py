@@ -13,8 +13,9 @@ from app.queue.pauses import is_anything_paused, is_paused
 from app.queue.status import MAX_ATTEMPTS, Status
 from app.queue.store.counting import count
 from app.queue.store.finish import Ending, finish
-from app.queue.store.whereabouts import here
+from app.queue.store.logging import log_line
 from app.queue.tables import attempt, manager_job, step_job, worker_job
+from app.queue.whereabouts import here, told
 from app.queue.writer import Transaction
 
 
@@ -121,6 +122,7 @@ _kept_attempts = (
 _running = select(worker_job.c.id, worker_job.c.attempt, (worker_job.c.attempt - _kept_attempts).label("lost")).where(
     worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.RUNNING
 )
+_running_of = _running.where(worker_job.c.claimed_by == bindparam("of_owner"))
 _rescue = (
     update(worker_job)
     .where(
@@ -133,21 +135,27 @@ _rescue = (
 _running_steps = select(step_job).where(step_job.c.status == Status.RUNNING)
 _plan_again = (
     update(step_job)
-    .where(step_job.c.id == bindparam("of_step"), step_job.c.status == Status.RUNNING, step_job.c.planned.is_(False))
+    .where(
+        step_job.c.id == bindparam("of_step"),
+        step_job.c.status == Status.RUNNING,
+        step_job.c.planned.is_(False),
+        step_job.c.plan_attempt == bindparam("by_attempt"),
+    )
     .values(ready=True, plan_attempt=step_job.c.plan_attempt + 1)  # fences off whoever was planning it
     .returning(step_job.c.id)
 )
 
 
-def claim(transaction: Transaction, wanted: Mapping[int, int]) -> Claimed:
-    """Takes pending work items that are due: of each step (by id) up to that many, the longest waiting first."""
+def claim(transaction: Transaction, wanted: Mapping[int, int], by: str | None = None) -> Claimed:
+    """Takes pending work items that are due: of each step (by id) up to that many, the longest waiting first. `by`: the
+    owner whose they are from now on."""
     claimed = Claimed([], {})
     for step in steps_of(transaction, list(wanted)):
         if step.paused:
             claimed.due_at[step.step_id] = None  # whoever resumes tells of the work
             continue
         most = wanted[step.step_id]
-        parameters = {"of_step": step.step_id, "most": most, "now": transaction.now, "by": here()}
+        parameters = {"of_step": step.step_id, "most": most, "now": transaction.now, "by": by or here()}
         items = [ClaimedItem(*row) for row in transaction.connection.execute(_claim, parameters)]
         if len(items) < most:
             claimed.due_at[step.step_id] = transaction.connection.execute(_next_due, parameters).scalar_one()
@@ -199,32 +207,44 @@ def release(transaction: Transaction, step_id: int, items: Sequence[tuple[int, i
     _count_back(transaction, step_id, released)
 
 
-def release_plan(transaction: Transaction, step_id: int) -> None:
+def release_plan(transaction: Transaction, step_id: int, attempt: int) -> None:
     """Gives back a step whose planning was ended on purpose before it was done."""
-    if transaction.connection.execute(_plan_again, {"of_step": step_id}).one_or_none():
+    fence = {"of_step": step_id, "by_attempt": attempt}
+    if transaction.connection.execute(_plan_again, fence).one_or_none():
         transaction.changes.append(StepReleased(step_id))
 
 
-def rescue(transaction: Transaction) -> int:
-    """Takes back everything that was running when its owner died, before anything else runs. Returns how many items.
+def rescue(transaction: Transaction, owner: str | None = None) -> int:
+    """Takes back everything that was running when its owner died; without a name, whoever owned it, before anything
+    else runs. Returns how many items.
 
     The lost attempt stays spent: an item that ends its owner again and again fails by itself.
     """
     rescued = 0
     for step in transaction.connection.execute(_running_steps).all():
-        rescued += _rescue_items(transaction, step.id)
-        release_plan(transaction, step.id)
+        number = _rescue_items(transaction, step.id, owner)
+        rescued += number
+        if owner is None or step.planned_by == owner:
+            release_plan(transaction, step.id, step.plan_attempt)
+        if owner and number:
+            items = f"{number:,} work item{'s' if number != 1 else ''}"
+            log_line(transaction, step.id, "warn", f"{items} taken over from {told(owner)}, which gave no heartbeat")
     return rescued
 
 
-def _rescue_items(transaction: Transaction, step_id: int) -> int:
-    items = transaction.connection.execute(_running, {"of_step": step_id}).all()
+def _rescue_items(transaction: Transaction, step_id: int, owner: str | None) -> int:
+    found = _running_of if owner else _running
+    items = transaction.connection.execute(
+        found, {"of_step": step_id, "of_owner": owner} if owner else {"of_step": step_id}
+    ).all()
     spent = [item for item in items if item.lost >= MAX_ATTEMPTS]
     again = [item for item in items if item.lost < MAX_ATTEMPTS]
+    moved = 0
     for item in again:
-        why = f"attempt {item.attempt} was lost when the server ended"
-        transaction.connection.execute(_rescue, {"of_worker": item.id, "by_attempt": item.attempt, "why": why})
-    _count_back(transaction, step_id, len(again))
+        why = f"attempt {item.attempt} was lost {f'with {told(owner)}' if owner else 'when the server ended'}"
+        fence = {"of_worker": item.id, "by_attempt": item.attempt, "why": why}
+        moved += transaction.connection.execute(_rescue, fence).rowcount
+    _count_back(transaction, step_id, moved)
     lost = f"lost {MAX_ATTEMPTS} times: each time the server ended while it ran"
     finish(transaction, step_id, [Ending(item.id, item.attempt, error=lost, permanent=True) for item in spent])
     return len(items)
