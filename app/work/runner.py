@@ -267,7 +267,7 @@ class Runner:
     def _open(self, step: ClaimedStep) -> None:
         self._lanes.open(step)
         if step.run_deadline is not None and step.manager_id not in self._deadlines:
-            delay = max(0.0, step.run_deadline - time.time())
+            delay = min(max(0.0, step.run_deadline - time.time()), step.run_timeout or 0.0)
             loop = asyncio.get_running_loop()
             self._deadlines[step.manager_id] = loop.call_later(delay, self._time_out, step)
 
@@ -288,7 +288,7 @@ class Runner:
         due_at = self._lanes.next_due()
         if due_at is not None:
             # A little late rather than early: woken before the time, we would look, find nothing, and be woken again.
-            delay = max(0.0, due_at - time.time()) + 0.001
+            delay = max(0.0, due_at - time.monotonic()) + 0.001
             self._due = asyncio.get_running_loop().call_later(delay, self._wake.set)
 
     def _keep(self, claimed: Sized) -> None:

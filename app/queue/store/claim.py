@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Float, bindparam, func, select, update
 
 from app.queue.changes import StepChanged, StepReleased, WorkAdded
 from app.queue.pauses import is_anything_paused, is_paused
@@ -17,6 +17,9 @@ from app.queue.store.logging import log_line
 from app.queue.tables import attempt, manager_job, step_job, worker_job
 from app.queue.whereabouts import here, told
 from app.queue.writer import Transaction
+
+PLAUSIBLE = 10.0
+"""Seconds that a work item may have to wait before it is asked whether the clock was set back meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,22 @@ _claim = (
 _next_due = select(func.min(worker_job.c.due_at)).where(
     worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.PENDING
 )
+_last_ended = (
+    select(attempt.c.finished_at)
+    .where(attempt.c.worker_id == worker_job.c.id, attempt.c.number == worker_job.c.attempt)
+    .scalar_subquery()
+    .correlate(worker_job)
+)
+_wait_from_now = (
+    update(worker_job)
+    .where(
+        worker_job.c.step_id == bindparam("of_step"),
+        worker_job.c.status == Status.PENDING,
+        worker_job.c.due_at > _last_ended,
+        _last_ended > bindparam("now"),
+    )
+    .values(due_at=bindparam("now", type_=Float) + worker_job.c.due_at - _last_ended)
+)
 _step_and_run = select(
     step_job,
     manager_job.c.parameters,
@@ -158,12 +177,24 @@ def claim(transaction: Transaction, wanted: Mapping[int, int], by: str | None = 
         parameters = {"of_step": step.step_id, "most": most, "now": transaction.now, "by": by or here()}
         items = [ClaimedItem(*row) for row in transaction.connection.execute(_claim, parameters)]
         if len(items) < most:
-            claimed.due_at[step.step_id] = transaction.connection.execute(_next_due, parameters).scalar_one()
+            claimed.due_at[step.step_id] = _next_due_of(transaction, step.step_id)
         if items:
             claimed.items.extend(sorted(items, key=lambda item: item.id))
             count(transaction, step.step_id, {Status.PENDING: -len(items), Status.RUNNING: len(items)})
             transaction.changes.append(StepChanged(step.manager_id, step.step_id, step.name, Status.RUNNING))
     return claimed
+
+
+def _next_due_of(transaction: Transaction, step_id: int) -> float | None:
+    """When the next work item of a step is due. Attempts that ended in times to come were ended before the clock was
+    set back, or by one that is ahead: their wait begins now."""
+    of_step = {"of_step": step_id}
+    due_at: float | None = transaction.connection.execute(_next_due, of_step).scalar_one()
+    if due_at is None or due_at <= transaction.now + PLAUSIBLE:
+        return due_at
+    if transaction.connection.execute(_wait_from_now, {**of_step, "now": transaction.now}).rowcount:
+        due_at = transaction.connection.execute(_next_due, of_step).scalar_one()
+    return due_at
 
 
 def workable_steps(transaction: Transaction) -> list[ClaimedStep]:
