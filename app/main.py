@@ -244,9 +244,9 @@ class Stepglass:
             monitor.revision = snapshot.revision
         writer = Writer(self.database, monitor.hear)
         access = Access(self.database, writer, monitor, self.catalog)
-        runner = self._runner = Runner(
-            self.database, writer, monitor, self._step_types, self._settings.slots, self._settings.lease
-        )
+        told = self._settings
+        runner = self._runner = Runner(self.database, writer, monitor, self._step_types, told.slots, told.lease)
+        access.told_to_stop = runner.told_to_stop
         watching = asyncio.create_task(_watch(self.catalog.files, writer))
         try:
             await runner.start()

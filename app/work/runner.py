@@ -97,6 +97,7 @@ class Runner:
         self._items_stopped_meanwhile: set[int] = set()
         self._due: asyncio.TimerHandle | None = None
         self._stopping = False
+        self._hurry = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
 
     @property
@@ -127,20 +128,28 @@ class Runner:
             self._spawn(self._watch.run())
         self._wake.set()
 
+    def told_to_stop(self, hurry: bool) -> None:
+        """The server is about to stop: claims no more. `hurry`: what runs is not waited for."""
+        self._stopping = True
+        self._wake.set()
+        if hurry:
+            self._hurry.set()
+
     async def stop(self, grace: float = 2.0) -> None:
         """Claims no more, gives running items `grace` seconds to end, ends the rest and gives those back."""
         self._listening.close()
         for timer in (*self._deadlines.values(), *filter(None, [self._due])):
             timer.cancel()
-        self._stopping = True
-        self._wake.set()
+        self.told_to_stop(hurry=False)
         if self._main:
             await self._main  # not cancelled: what a claim on its way takes must be run or given back
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._sweeping.stop()
-        await asyncio.gather(self._loop_work.stop(grace), self._process_work.stop(grace), self._planning.stop())
+        await asyncio.gather(
+            self._loop_work.stop(grace, self._hurry), self._process_work.stop(grace, self._hurry), self._planning.stop()
+        )
         await self._outbox.close()
         await self._lease.close()
         await self._processes.close()
