@@ -79,8 +79,6 @@ log = structlog.get_logger(__name__)
 
 LAST_WRITES = 10.0
 """Seconds that giving back what was running may take when the server stops."""
-
-
 WATCH_INTERVAL = 2.0
 """Seconds between two looks at the folders of definitions."""
 
@@ -244,7 +242,9 @@ class Stepglass:
             monitor.revision = snapshot.revision
         writer = Writer(self.database, monitor.hear)
         access = Access(self.database, writer, monitor, self.catalog)
-        runner = self._runner = Runner(self.database, writer, monitor, self._step_types, self._settings.slots)
+        told = self._settings
+        runner = self._runner = Runner(self.database, writer, monitor, self._step_types, told.slots, told.lease)
+        access.told_to_stop = runner.told_to_stop
         watching = asyncio.create_task(_watch(self.catalog.files, writer))
         try:
             await runner.start()

@@ -162,6 +162,13 @@ class Settings:
         metadata=_about(_whole_number(0, 3600), "Seconds that running work items get to end when the server stops."),
     )
 
+    lease: int = field(
+        default=20,
+        metadata=_about(
+            _whole_number(2, 3600), "Seconds without a heartbeat after which others take over what a process runs."
+        ),
+    )
+
     @classmethod
     def read(cls, environment: Mapping[str, str], options: Mapping[str, str | None] | None = None) -> Settings:
         """The settings of these options (None: not given) and this environment. Raises SettingsError."""

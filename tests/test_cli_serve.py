@@ -5,11 +5,18 @@ from __future__ import annotations
 import signal
 import socket
 import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from app.queue.database import Database
+from app.queue.models import Kind
+from app.queue.snapshot import JobFilter, Snapshot
+from app.queue.status import Status
 from tests.stepglass import definitions, serving, stepglass
 
 
@@ -123,3 +130,65 @@ def test_a_wrong_setting_is_told_by_its_variable(tmp_path: Path) -> None:
     assert "STEPGLASS_SYNCHRONOUS=OFF: must be NORMAL or FULL" in refused(
         "--data", tmp_path, STEPGLASS_SYNCHRONOUS="OFF"
     )
+
+
+GATE_STEPS = """
+import asyncio, pathlib
+from app.work.step_type import Settings, StepType, WorkItem
+
+class Gate(StepType[Settings]):
+    name = "gate"
+    summary = "One work item ends when a file is there, the other never."
+    settings_type = Settings
+    async def plan(self, context):
+        yield WorkItem("short")
+        yield WorkItem("endless")
+    async def run(self, context, item):
+        context.log(f"{item.name} has begun")
+        while item.name == "endless" or not pathlib.Path(__file__).with_name("open").exists():
+            await asyncio.sleep(0.01)
+"""
+
+
+def test_a_first_signal_waits_for_what_ends_and_a_second_for_nothing(tmp_path: Path) -> None:
+    mine = tmp_path / "definitions"
+    mine.mkdir()
+    (mine / "gate.toml").write_text('id = "gate"\n[step.work]\ntype = "gate"\n')
+    (tmp_path / "gate_steps.py").write_text(GATE_STEPS)
+    options = ("--definitions", mine, "--steps", tmp_path / "gate_steps.py", "--grace", "3600", "--run", "gate")
+    with serving(tmp_path / "data", *options) as server:
+        address = f"{server.url}/api/events"
+        with httpx.stream("GET", address, trust_env=False, timeout=60) as events:
+            heard = events.iter_lines()
+            while httpx.get(f"{server.url}/api/jobs/1/logs?q=begun", trust_env=False).json()["total"] < 2:
+                next(line for line in heard if line.startswith("data:"))
+            server.process.send_signal(signal.SIGTERM)
+            list(heard)  # to an end that a reader cannot mistake for a broken connection
+        (tmp_path / "open").touch()
+        _until_completed(tmp_path / "data", "short")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=30) == 0
+    with seen(tmp_path / "data") as snapshot:
+        jobs = {job.name: job for job in snapshot.jobs(JobFilter(kind=Kind.WORKER), 9).jobs}
+        assert (jobs["short"].status, jobs["short"].attempt) == (Status.COMPLETED, 1)
+        assert (jobs["endless"].status, jobs["endless"].attempt) == (Status.PENDING, 0)
+        assert jobs["endless"].reason == "given back"
+        assert [owner.end for owner in snapshot.owners(9)] == ["stopped"]
+
+
+def _until_completed(data: Path, name: str) -> None:
+    for _ in range(3000):
+        with seen(data) as snapshot:
+            jobs = snapshot.jobs(JobFilter(kind=Kind.WORKER, status=Status.COMPLETED), 9).jobs
+        if [job.name for job in jobs] == [name]:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{name} did not end")
+
+
+@contextmanager
+def seen(data: Path) -> Iterator[Snapshot]:
+    database = Database.in_directory(data)
+    with Snapshot.of(database) as snapshot:
+        yield snapshot
+    database.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -33,6 +35,7 @@ PATIENCE = 120
 @setting("port", "N")
 @setting("data", "DIR")
 @setting("slots", "N")
+@setting("grace", "SECONDS")
 @setting("synchronous", "NORMAL|FULL")
 @setting("allowed_hosts", "NAME,...")
 @setting("definitions", "DIR")
@@ -61,19 +64,46 @@ def serve(definition: str | None, parameters: dict[str, str], **options: str | N
             if plan:
                 await _begin(app.state.access, plan, url)
 
-        _Server(_config(app), ready).run(sockets=[listener])
+        def told_to_stop(hurry: bool) -> None:
+            app.state.access.told_to_stop(hurry)
+
+        _Server(_config(app), ready, told_to_stop).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready."""
+    """Says when it is ready, and when it is told to stop.
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], Awaitable[None]]) -> None:
+    The first signal lets what runs end within its grace; the second ends it, and gives it back, at once; the third ends
+    this process as it is.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], Awaitable[None]], told_to_stop: Callable[[bool], None]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._told_to_stop = told_to_stop
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.force_exit:
+            os._exit(128 + sig)
+        hurry = self.should_exit
+        self.force_exit = hurry  # does not wait for open connections; see shutdown for what else it does
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._told_to_stop, hurry)
+        if not hurry:
+            super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:  # then uvicorn has left this out, and what runs would not be given back
+            await self.lifespan.shutdown()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self._loop = asyncio.get_running_loop()
             await self._ready()
 
 

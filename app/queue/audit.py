@@ -153,13 +153,16 @@ def _failure_lists(connection: Connection) -> Iterator[str]:
 
 
 def _minutes(connection: Connection) -> Iterator[str]:
-    """No minute has fewer endings than work items that ended in it (some may have been removed since)."""
+    """No minute has fewer endings than work items that ended in it (some may have been removed since). One that ends
+    when it began did so at another minute, of a clock that was set back while it ran."""
     kept = {(row.minute, row.status): row.number for row in connection.execute(select(minute_counter))}
     if not kept:
         return
     first = min(minute for minute, _ in kept) * 60
     ended = select(worker_job.c.finished_at, worker_job.c.status).where(
-        worker_job.c.finished_at >= first, worker_job.c.status.in_((Status.COMPLETED, Status.FAILED))
+        worker_job.c.finished_at >= first,
+        worker_job.c.finished_at > worker_job.c.started_at,
+        worker_job.c.status.in_((Status.COMPLETED, Status.FAILED)),
     )
     there = Counter((int(at // 60), status) for at, status in connection.execute(ended))
     for (minute, status), number in sorted(there.items()):

@@ -94,6 +94,11 @@ class ItemsStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnersChanged:
+    """A process began or ended to work, or its heartbeat is missed, or there again."""
+
+
+@dataclass(frozen=True, slots=True)
 class PauseChanged:
     """Something was paused or resumed. `scope`: as it is stored (see `pauses`)."""
 
@@ -109,6 +114,7 @@ Change = (
     | DefinitionsChanged
     | ScheduleChanged
     | PauseChanged
+    | OwnersChanged
     | StepReleased
     | WorkAdded
     | WorkStopped

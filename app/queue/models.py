@@ -99,9 +99,9 @@ class RunTag(SQLModel, table=True):
 
 class StepJob(SQLModel, table=True):
     """One step of a run. `ready`: nothing it waits for is left and somebody may plan it. `planned`: its planning has
-    yielded the last work item. `totals`: what it has used in all, by name. `taken_from`: the run whose results stand
-    for this step, which does not run. `timeout`: of a work item. `deadline`: see ManagerJob. `retry`: a Retry; None in
-    those that are older than that."""
+    yielded the last work item. `planned_by`: the owner that plans it. `totals`: what it has used in all, by name.
+    `taken_from`: the run whose results stand for this step, which does not run. `timeout`: of a work item. `deadline`:
+    see ManagerJob. `retry`: a Retry; None in those that are older than that."""
 
     __tablename__ = "step_job"
     __table_args__ = (
@@ -126,6 +126,7 @@ class StepJob(SQLModel, table=True):
     reason: str = ""
     ready: bool = False
     plan_attempt: int = 0
+    planned_by: str | None = None
     planned: bool = False
     log_count: int = 0
     document_count: int = 0
@@ -146,8 +147,8 @@ _has_duration = sa.text("started_at IS NOT NULL AND finished_at IS NOT NULL")
 class WorkerJob(SQLModel, table=True):
     """One work item. It always knows its step and its manager, and the two always belong together.
 
-    `claimed_by`: the process that made its last attempt, as `host:pid`. `failure_pattern`: the failure group in which
-    it was counted when it failed."""
+    `claimed_by`: the owner that made its last attempt, as `host:pid:token`. `failure_pattern`: the failure group in
+    which it was counted when it failed."""
 
     __tablename__ = "worker_job"
     __table_args__ = (

@@ -202,8 +202,8 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One execution of a work item, an earlier one or the last. `claimed_by`: the process that made it, `host:pid`.
-    `lines`: the last that it said, those of debugging left out."""
+    """One execution of a work item, an earlier one or the last. `claimed_by`: the owner that made it. `lines`: the last
+    that it said, those of debugging left out."""
 
     number: int
     status: Status

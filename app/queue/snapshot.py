@@ -21,6 +21,7 @@ from app.queue import (
     document_lists,
     failure_reading,
     minute_reading,
+    owner_reading,
     run_reading,
 )
 from app.queue.database import Database
@@ -32,6 +33,7 @@ from app.queue.job_lists import JobFilter, JobLists
 from app.queue.kept_runs import KeptRuns
 from app.queue.log_reading import LogFilter, LogReading
 from app.queue.models import Kind
+from app.queue.owner_reading import OwnerRecord
 from app.queue.pauses import pause_of, pauses
 from app.queue.places import LARGEST
 from app.queue.records import (
@@ -195,6 +197,10 @@ class Snapshot:
         if plan is None or manager_id in self._deleted:
             raise UnknownJob(manager_id)
         return plan
+
+    def owners(self, most_ended: int = 0) -> tuple[OwnerRecord, ...]:
+        """Who works, and on what; and the last of those who have ended."""
+        return owner_reading.owners(self._connection, most_ended)
 
     def pauses(self) -> tuple[Paused, ...]:
         """Everything that is paused, the longest paused first."""

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from app.queue import control_models, document_index, models
+from app.queue import control_models, document_index, models, owner_models
 
 metadata = SQLModel.metadata
 
@@ -35,6 +35,7 @@ schedule_tick = _table(control_models.ScheduleTick)
 sequence = _table(models.Sequence)
 action = _table(control_models.ActionRow)
 pause = _table(control_models.PauseRow)
+owner = _table(owner_models.OwnerRow)
 
 
 def _ddl(statement: str) -> Any:

@@ -115,6 +115,8 @@ class Access:
         """Lets the schedules follow the definitions as they are now."""
         self.system: Callable[[], SystemFacts] = nothing_known
         """What there is to say of the server; asked in any thread."""
+        self.told_to_stop: Callable[[bool], None] = lambda hurry: None
+        """Lets the work know that the server is about to stop; a second time, that nobody waits for it."""
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stepglass-reader")
 
     async def read(self, reading: Callable[[Snapshot], T]) -> T:

@@ -149,8 +149,8 @@ class SystemFacts(Struct, frozen=True):
 
     @property
     def uptime(self) -> float:
-        """Seconds."""
-        return (self.as_of - self.started_at).total_seconds()
+        """Seconds; none if the clock was set back since."""
+        return max(0.0, (self.as_of - self.started_at).total_seconds())
 
 
 def nothing_known() -> SystemFacts:

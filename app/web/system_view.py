@@ -1,5 +1,5 @@
-"""The view of the server itself. It is painted anew when the queue changes; from the database it reads only what people
-did to what is no run."""
+"""The view of the server itself. It is painted anew when the queue changes; from the database it reads only who works,
+and what people did to what is no run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import datetime
 from app.queue.changes import (
     Change,
     DefinitionsChanged,
+    OwnersChanged,
     PauseChanged,
     RunChanged,
     RunDeleted,
@@ -17,6 +18,7 @@ from app.queue.changes import (
     StepChanged,
 )
 from app.queue.snapshot import Snapshot
+from app.queue.whereabouts import told
 from app.web.painting.actions import paint_people
 from app.web.screens import Easel, Screen, compose
 from app.web.system_facts import SystemFacts
@@ -25,6 +27,8 @@ _PARTS = ("server", "writing", "slots", "processes", "scheduling", "step_types",
 
 MOST_ACTIONS = 20
 _BY_PEOPLE = DefinitionsChanged | PauseChanged
+MOST_ENDED = 5
+"""Processes that have ended which are still shown."""
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -39,7 +43,8 @@ class SystemView:
         return "/system"
 
     def concerns(self, change: Change) -> bool:
-        return isinstance(change, RunChanged | RunDeleted | StepChanged | ScheduleChanged | _BY_PEOPLE)
+        by_work = RunChanged | RunDeleted | StepChanged | ScheduleChanged | OwnersChanged
+        return isinstance(change, by_work | _BY_PEOPLE)
 
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
         facts = self.facts()
@@ -50,6 +55,8 @@ class SystemView:
             for part in _PARTS
         }
         children["people"] = paint_people(easel.painter, snapshot.actions_of_no_run(None, MOST_ACTIONS))
+        owners = snapshot.owners(MOST_ENDED)
+        children["owners"] = easel.painter.piece("system_owners.html", "system-owners", owners=owners, told=told)
         return compose(easel.painter, self, snapshot, "System", "system", children)
 
 

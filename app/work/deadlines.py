@@ -1,4 +1,7 @@
-"""The clock of the time limits of runs and steps. When one may be over the store is asked, which knows of pauses."""
+"""The clock of the time limits of runs and steps. When one may be over the store is asked, which knows of pauses.
+
+Nobody waits longer than the limit itself: a clock that was set back does not make it longer.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,34 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from app.queue.store.claim import Deadline
+
 MOST_AT_ONCE = 86_400.0
-"""Seconds that a timer waits at the most; the system's clock may be set meanwhile."""
+"""Seconds that a timer waits at the most."""
 
 
 class Deadlines:
-    """One timer per run that has limits, for the earliest of them. `is_due` is called with a run's id."""
+    """One timer per run that has limits, for the earliest of them. `is_due` is called with a run's id, and with the
+    time that has been reached, whatever the clock says."""
 
-    def __init__(self, is_due: Callable[[int], None]) -> None:
+    def __init__(self, is_due: Callable[[int, float], None]) -> None:
         self._is_due = is_due
-        self._timers: dict[int, tuple[float, asyncio.TimerHandle | None]] = {}
+        self._timers: dict[int, tuple[Deadline, asyncio.TimerHandle | None]] = {}
 
-    def watch(self, manager_id: int, at: float | None) -> None:
+    def watch(self, manager_id: int, deadline: Deadline | None) -> None:
         """The time of the run, or of a step of it, will be over then, unless that of another is earlier."""
-        if at is None:
+        if deadline is None:
             return
         known, timer = self._timers.get(manager_id, (None, None))
-        if timer is None or known is None or at < known:
-            self._set(manager_id, at)
+        if timer is None or known is None or deadline.at < known.at:
+            self._set(manager_id, deadline)
 
     def look_again(self, manager_id: int) -> None:
         """The run may have been resumed, or retried."""
         if manager_id in self._timers:
-            self._set(manager_id, time.time())
+            self._set(manager_id, Deadline(time.time(), 0.0))
 
-    def asked(self, manager_id: int, following: float | None) -> None:
+    def asked(self, manager_id: int, following: Deadline | None) -> None:
         """The store has ended what was to be ended, and says when to ask again; None: when something changes."""
         known = self._timers.get(manager_id)
         if known is not None and known[1] is None and following is not None:
@@ -38,7 +44,7 @@ class Deadlines:
 
     def forget(self, manager_id: int) -> None:
         """The run is over."""
-        _, timer = self._timers.pop(manager_id, (0.0, None))
+        _, timer = self._timers.pop(manager_id, (None, None))
         if timer:
             timer.cancel()
 
@@ -46,13 +52,15 @@ class Deadlines:
         for manager_id in tuple(self._timers):
             self.forget(manager_id)
 
-    def _set(self, manager_id: int, at: float) -> None:
+    def _set(self, manager_id: int, deadline: Deadline) -> None:
         self.forget(manager_id)
+        left = min(max(0.0, deadline.at - time.time()), deadline.limit)
+        reached = deadline.at if left <= MOST_AT_ONCE else 0.0
         # A little late rather than early: asked before the time, the store would end nothing.
-        delay = min(max(0.0, at - time.time()) + 0.001, MOST_AT_ONCE)
-        timer = asyncio.get_running_loop().call_later(delay, self._ring, manager_id)
-        self._timers[manager_id] = (at, timer)
+        delay = min(left, MOST_AT_ONCE) + 0.001
+        timer = asyncio.get_running_loop().call_later(delay, self._ring, manager_id, reached)
+        self._timers[manager_id] = (deadline, timer)
 
-    def _ring(self, manager_id: int) -> None:
+    def _ring(self, manager_id: int, reached: float) -> None:
         self._timers[manager_id] = (self._timers[manager_id][0], None)
-        self._is_due(manager_id)
+        self._is_due(manager_id, reached)

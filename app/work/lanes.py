@@ -28,6 +28,7 @@ class Lane:
         self.on_loop = self.type is None or inspect.iscoroutinefunction(self.type.run)
         self.has_work = True
         self.due_at: float | None = None
+        """When the next item is due, in seconds of the steady clock: the other one may be set meanwhile."""
         self.served = 0
         """When it got a place last, by the count of `Lanes`: who has waited longest comes first."""
         self.filled = 0
@@ -97,14 +98,15 @@ class Lanes:
         if due_at <= time.time():
             lane.has_work = True
         else:
-            lane.due_at = min(due_at, lane.due_at or due_at)
+            due = _steady(due_at)
+            lane.due_at = min(due, lane.due_at or due)
 
     def drained(self, step_id: int, due_at: float | None, mark: int) -> None:
         """A claim took all that was due; the next is due at `due_at`. Not so if work was added since `mark`."""
         lane = self.get(step_id)
         if lane is not None and lane.filled == mark:
             lane.has_work = False
-            lane.due_at = due_at
+            lane.due_at = None if due_at is None else _steady(due_at)
 
     def unknown(self) -> list[int]:
         """Steps that have work but whose lane is not open yet."""
@@ -120,7 +122,7 @@ class Lanes:
     def wanted(self, free_slots: int, free_chunks: int, most_in_chunk: int) -> dict[int, int]:
         """How many items to claim of which step: never more than `free_slots` in all, and for processes no more than
         `free_chunks` chunks of at most `most_in_chunk`."""
-        now = time.time()
+        now = time.monotonic()
         ready = sorted(
             (lane for lane in self._lanes.values() if lane.can_be_claimed(now)), key=lambda lane: lane.served
         )
@@ -140,7 +142,12 @@ class Lanes:
         lane.served = self._served
 
     def next_due(self) -> float | None:
+        """Of all of them; seconds of the steady clock."""
         return min((lane.due_at for lane in self._lanes.values() if lane.due_at is not None), default=None)
+
+
+def _steady(at: float) -> float:
+    return time.monotonic() + at - time.time()
 
 
 def _variant(step_type: type[StepType[Any]], settings: Mapping[str, Any]) -> type[StepType[Any]]:

@@ -15,6 +15,7 @@ from app.queue.writer import Writer
 from app.work.failures import failed, storable_result
 from app.work.lanes import Lane
 from app.work.outbox import Outbox
+from app.work.patience import ended_within
 from app.work.step_context import LoopContext
 from app.work.step_type import WorkItem
 from app.work.storing import give_back
@@ -70,11 +71,9 @@ class LoopWork:
             if running := self._running.get(worker_id):
                 self._tell_to_stop(running, "")
 
-    async def stop(self, grace: float) -> None:
-        """Waits up to `grace` seconds, then ends what still runs and gives it back."""
-        tasks = [running.task for running in self._running.values() if running.task]
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace)
+    async def stop(self, grace: float, hurry: asyncio.Event) -> None:
+        """Waits up to `grace` seconds, or until `hurry` is set, then ends what still runs and gives it back."""
+        await ended_within([each.task for each in self._running.values() if each.task], grace, hurry)
         left = list(self._running.values())
         for running in left:
             self._tell_to_stop(running, "")

@@ -21,10 +21,12 @@ from app.queue.store.documents import Saving, delete_documents, save_documents
 from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line
 from app.queue.store.logging import log as log_lines
+from app.queue.store.owners import OwnerLost
 from app.queue.store.plan import NewItem, spawn
 from app.queue.store.totals import add_to_totals
 from app.queue.totals import added
-from app.queue.writer import Transaction, WriteFailed, Writer
+from app.queue.writer import Transaction, WriteFailed
+from app.work.lease import Lease
 from app.work.storing import RETRY_AFTER
 
 log = structlog.get_logger(__name__)
@@ -76,10 +78,11 @@ def _saving(step_id: int, documents: list[Saving | str]) -> _Operation:
 
 class Outbox:
     """Gathers lines, documents, spawned items and endings, and hands them to the writer. `on_stored` is called after
-    each batch."""
+    each batch. Under a `lease` that is lost by then, nothing of it is stored."""
 
-    def __init__(self, writer: Writer, on_stored: Callable[[], None]) -> None:
-        self._writer = writer
+    def __init__(self, lease: Lease, on_stored: Callable[[], None]) -> None:
+        self._lease = lease
+        self._dropped = 0
         self._on_stored = on_stored
         self._batch = _Batch()
         self._flushing: asyncio.Task[None] | None = None
@@ -119,6 +122,17 @@ class Outbox:
     def crowded(self) -> bool:
         return not self._roomy.is_set()
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether something is on its way."""
+        return self._flushing is not None
+
+    def drop(self) -> None:
+        """Forgets what is not stored: what it tells of is somebody else's."""
+        self._dropped += 1
+        self._batch = _Batch()
+        self._roomy.set()
+
     async def flushed(self) -> None:
         """Waits until everything said so far is stored."""
         while self._flushing is not None:
@@ -150,6 +164,8 @@ class Outbox:
         """Stores the batch as one operation: all of it or nothing, in order."""
         try:
             await self._hand_in(_perform, batch.operations())
+        except OwnerLost as lost:
+            await self._lease.lost(str(lost))
         except Exception:
             log.exception("a batch could not be stored as a whole; its parts are stored one by one")
             await self._store_apart(batch)
@@ -159,6 +175,9 @@ class Outbox:
         for verb, arguments in batch.parts():
             try:
                 await self._hand_in(verb, *arguments)
+            except OwnerLost as lost:
+                await self._lease.lost(str(lost))
+                return
             except Exception as error:
                 log.exception("a part could not be stored", verb=verb.__name__)
                 if verb is finish:
@@ -170,9 +189,10 @@ class Outbox:
     async def _hand_in(self, verb: Callable[..., Any], *arguments: Any) -> None:
         """Hands in a verb again and again until it is committed, or until closing; raises what the verb itself
         raises."""
-        while True:
+        dropped = self._dropped
+        while dropped == self._dropped:
             try:
-                await self._writer(verb, *arguments)
+                await self._lease.write(verb, *arguments)
                 return
             except WriteFailed:
                 if self._closing:

@@ -45,16 +45,27 @@ class Planning:
         self._processes = processes
         self._on_end = on_end
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._attempts: dict[int, int] = {}
+
+    @property
+    def running(self) -> int:
+        """How many they are."""
+        return len(self._running)
 
     def start(self, claimed: ClaimedPlan, step_type: type[StepType[Any]] | None) -> None:
         task = asyncio.create_task(self._plan(claimed, step_type))
         self._running[claimed.step.step_id] = task
+        self._attempts[claimed.step.step_id] = claimed.attempt
         task.add_done_callback(lambda _: self._forget(claimed.step.step_id, task))
 
     def cancel(self, step_id: int) -> None:
         """The step was ended by somebody else: its planning is to stop."""
         if task := self._running.get(step_id):
             task.cancel()
+
+    def cancel_all(self) -> None:
+        for step_id in tuple(self._running):
+            self.cancel(step_id)
 
     async def stop(self) -> None:
         """Ends what is being planned, and gives it back: planning begins again from the start, and adds nothing
@@ -64,7 +75,7 @@ class Planning:
             task.cancel()
         await asyncio.gather(*running.values(), return_exceptions=True)
         for step_id in running:
-            await give_back(self._writer, release_plan, step_id)
+            await give_back(self._writer, release_plan, step_id, self._attempts[step_id])
 
     def _forget(self, step_id: int, task: asyncio.Task[None]) -> None:
         if self._running.get(step_id) is task:

@@ -16,6 +16,7 @@ from app.queue.writer import Writer
 from app.work import frames
 from app.work.lanes import Lane
 from app.work.outbox import Outbox
+from app.work.patience import ended_within
 from app.work.processes import NoProcess, ProcessDied, ProcessPool, WorkerProcess
 from app.work.step_type import PermanentError, StepType
 from app.work.storing import give_back
@@ -96,11 +97,9 @@ class ProcessWork:
             if chunk.left and chunk.left[0].id in chunk.cancelled:
                 _kill(chunk, STOPPED)
 
-    async def stop(self, grace: float) -> None:
-        """Waits up to `grace` seconds, then ends what still runs and gives it back."""
-        if not self._chunks:
-            return
-        await asyncio.wait(list(self._chunks), timeout=grace)
+    async def stop(self, grace: float, hurry: asyncio.Event) -> None:
+        """Waits up to `grace` seconds, or until `hurry` is set, then ends what still runs and gives it back."""
+        await ended_within(self._chunks, grace, hurry)
         self._stopping = True
         left = dict(self._chunks)
         for chunk in left.values():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +19,15 @@ from app.queue.changes import ItemsStopped, RunChanged, RunDeleted, StepChanged,
 from app.queue.database import Database
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, rescue, steps_of, workable_steps
+from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, steps_of, workable_steps
 from app.queue.store.deadlines import end_overdue
 from app.queue.store.delete import deletions_begun
+from app.queue.store.owners import OwnerLost
 from app.queue.store.plan import ClaimedPlan, claim_plans
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.deadlines import Deadlines
 from app.work.lanes import Lane, Lanes
+from app.work.lease import Lease
 from app.work.loop_work import LoopWork
 from app.work.outbox import Outbox
 from app.work.planning import Planning
@@ -34,9 +36,12 @@ from app.work.processes import ProcessPool, default_size
 from app.work.step_type import StepType
 from app.work.storing import until_stored
 from app.work.sweeping import Sweeping
+from app.work.watch import Watch
 
 log = structlog.get_logger(__name__)
 
+LEASE = 20.0
+"""Seconds without a heartbeat after which others take over what a runner holds."""
 TROUBLE_PAUSE = 0.5
 """Seconds until claiming is tried again when the database could not be written."""
 
@@ -56,6 +61,9 @@ class Runner:
 
     `slots`: how many work items run at once. Plain `def` ones run in as many processes as there are processors (and
     slots), one after the other; quick ones are handed to a process a few at a time, and count as running from then on.
+
+    `alone`: no other runner can be at work on the database, as a lock proves. Otherwise each watches over the others,
+    and `lease` is how many seconds one that holds work may be silent.
     """
 
     def __init__(
@@ -65,6 +73,8 @@ class Runner:
         monitor: StepMonitor,
         step_types: Mapping[str, type[StepType[Any]]],
         slots: int,
+        lease: float = LEASE,
+        alone: bool = True,
     ) -> None:
         url = database.address
         self._writer = writer
@@ -72,7 +82,9 @@ class Runner:
         self._slots = slots
         self._listening = ExitStack()
         self._wake = asyncio.Event()
-        self._outbox = Outbox(writer, self._wake.set)
+        self._lease = Lease(writer, lease, slots, alone, self._holds_work, self._let_go)
+        self._watch = None if alone else Watch(database, writer, lambda: self._lease.name, self._lease.interval)
+        self._outbox = Outbox(self._lease, self._wake.set)
         self._processes = ProcessPool(default_size(slots))
         self._lanes = Lanes(step_types)
         self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
@@ -80,12 +92,13 @@ class Runner:
         self._planning = Planning(self._outbox, writer, url, self._processes, self._wake.set)
         self._sweeping = Sweeping(writer)
         self._plans_waiting = True
-        self._deadlines = Deadlines(lambda manager_id: self._spawn(self._end_overdue(manager_id)))
+        self._deadlines = Deadlines(lambda *reached: self._spawn(self._end_overdue(*reached)))
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped_meanwhile: set[int] = set()
         self._items_stopped_meanwhile: set[int] = set()
         self._due: asyncio.TimerHandle | None = None
         self._stopping = False
+        self._hurry = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
 
     @property
@@ -104,7 +117,7 @@ class Runner:
     async def start(self) -> None:
         """Takes back what was running when the last owner died, and ends what it was deleting; then begins to work."""
         self._listening.enter_context(self._monitor.listening(self._hear))
-        rescued = await self._writer(rescue)
+        rescued = await self._lease.open()
         if rescued:
             log.info("work of a server that ended was taken back", items=rescued)
         for manager_id in await self._writer(deletions_begun):
@@ -112,7 +125,16 @@ class Runner:
         for step in await self._writer(workable_steps):
             self._open(step)
         self._main = asyncio.create_task(self._work(), name="runner")
+        if self._watch:
+            self._spawn(self._watch.run())
         self._wake.set()
+
+    def told_to_stop(self, hurry: bool) -> None:
+        """The server is about to stop: claims no more. `hurry`: what runs is not waited for."""
+        self._stopping = True
+        self._wake.set()
+        if hurry:
+            self._hurry.set()
 
     async def stop(self, grace: float = 2.0) -> None:
         """Claims no more, gives running items `grace` seconds to end, ends the rest and gives those back."""
@@ -120,16 +142,18 @@ class Runner:
         self._deadlines.close()
         if self._due:
             self._due.cancel()
-        self._stopping = True
-        self._wake.set()
+        self.told_to_stop(hurry=False)
         if self._main:
             await self._main  # not cancelled: what a claim on its way takes must be run or given back
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._sweeping.stop()
-        await asyncio.gather(self._loop_work.stop(grace), self._process_work.stop(grace), self._planning.stop())
+        await asyncio.gather(
+            self._loop_work.stop(grace, self._hurry), self._process_work.stop(grace, self._hurry), self._planning.stop()
+        )
         await self._outbox.close()
+        await self._lease.close()
         await self._processes.close()
 
     def _hear(self, commit: Commit) -> None:
@@ -173,6 +197,8 @@ class Runner:
             except WriteFailed:
                 await asyncio.sleep(TROUBLE_PAUSE)
                 self._wake.set()
+            except OwnerLost as lost:
+                await self._lease.lost(str(lost))
             except Exception:
                 # The runner outlives any single fault: whatever it was stays pending and is claimed again.
                 log.exception("claiming failed")
@@ -185,11 +211,15 @@ class Runner:
         self._plans_waiting = False
         self._stopped_meanwhile.clear()
         try:
-            plans = await self._writer(claim_plans, self._slots)
+            owner = self._lease.name
+            plans = await self._lease.write(claim_plans, self._slots, owner)
         except Exception:
             self._plans_waiting = True
             raise
+        if owner != self._lease.name:
+            return
         self._plans_waiting = self._plans_waiting or len(plans) == self._slots
+        self._keep(plans)
         for plan in plans:
             if plan.step.step_id not in self._stopped_meanwhile:
                 self._open(plan.step)
@@ -212,7 +242,11 @@ class Runner:
             return  # an ending wakes us when nothing is free
         marks = self._lanes.marks(wanted)
         self._items_stopped_meanwhile.clear()
-        claimed = await self._writer(claim, wanted)
+        owner = self._lease.name
+        claimed = await self._lease.write(claim, wanted, owner)
+        if owner != self._lease.name:
+            return  # taken over before we heard that they are ours
+        self._keep(claimed.items)
         for step_id, due_at in claimed.due_at.items():
             self._lanes.drained(step_id, due_at, marks[step_id])
         by_step: dict[int, list[Any]] = {}
@@ -247,8 +281,8 @@ class Runner:
         self._lanes.open(step)
         self._deadlines.watch(step.manager_id, step.deadline)
 
-    async def _end_overdue(self, manager_id: int) -> None:
-        following = await until_stored(self._writer, end_overdue, manager_id)
+    async def _end_overdue(self, manager_id: int, reached: float) -> None:
+        following = await until_stored(self._writer, end_overdue, manager_id, reached)
         self._deadlines.asked(manager_id, following)
 
     def _wake_when_due(self) -> None:
@@ -257,8 +291,26 @@ class Runner:
         due_at = self._lanes.next_due()
         if due_at is not None:
             # A little late rather than early: woken before the time, we would look, find nothing, and be woken again.
-            delay = max(0.0, due_at - time.time()) + 0.001
+            delay = max(0.0, due_at - time.monotonic()) + 0.001
             self._due = asyncio.get_running_loop().call_later(delay, self._wake.set)
+
+    def _keep(self, claimed: Sized) -> None:
+        if claimed:
+            self._lease.keep()
+
+    def _holds_work(self) -> bool:
+        return bool(self._loop_work.running or self._process_work.running or self._planning.running) or (
+            self._outbox.is_sending
+        )
+
+    def _let_go(self) -> None:
+        """Somebody else has taken over all that we held: ends it, and says nothing more of it."""
+        self._outbox.drop()
+        held = {each.item.id for each in self.running()}
+        self._loop_work.cancel(held)
+        self._process_work.cancel(held)
+        self._planning.cancel_all()
+        self._wake.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -216,7 +216,7 @@ async def test_planning_again_after_a_crash_adds_nothing_twice(queue: Queue) -> 
 async def test_a_plan_given_back_is_released_again(queue: Queue) -> None:
     await queue.start(ONE)
     (claimed,) = await queue.write(claim_plans, 5)
-    await queue.write(release_plan, claimed.step.step_id)
+    await queue.write(release_plan, claimed.step.step_id, claimed.attempt)
     assert queue.changes[-1] == StepReleased(claimed.step.step_id)
     assert len(await queue.write(claim_plans, 5)) == 1
 

@@ -25,6 +25,11 @@ class Does(Settings):
     plan_error: str = ""
 
 
+def _wait_for(marker: Path) -> None:
+    while not marker.exists():
+        time.sleep(0.01)
+
+
 def _huge(item: WorkItem) -> Any:
     return {"number": 2**70} if item.name == "a huge number" else None
 
@@ -83,6 +88,10 @@ class OnLoop(StepType[Does]):
         if item.name.startswith("hang"):
             await asyncio.to_thread(Path(context.settings.marker).touch)
             await asyncio.Event().wait()
+        if item.name.startswith("wait"):
+            context.log(f"attempt {context.attempt} waits")
+            await asyncio.to_thread(_wait_for, Path(context.settings.marker))
+            context.log(f"attempt {context.attempt} is done")
         if item.name.startswith("stubborn"):
             while True:
                 try:
@@ -110,6 +119,10 @@ class InProcess(StepType[Does]):
             Path(context.settings.marker).touch()
             while True:
                 time.sleep(1)
+        if what == "wait":
+            context.log(f"attempt {context.attempt} waits")
+            _wait_for(Path(context.settings.marker))
+            context.log(f"attempt {context.attempt} is done")
         if what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "quit":

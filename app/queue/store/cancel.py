@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select, update
 from app.queue.changes import ItemsStopped
 from app.queue.status import ACTIVE, FINAL, Status, Verdict
 from app.queue.store.counting import count
+from app.queue.store.ending import end_of
 from app.queue.store.logging import log_line
 from app.queue.store.roll_up import advance, end_step, roll_up, stop_run, stop_work
 from app.queue.tables import step_job, worker_job
@@ -20,7 +21,7 @@ _step = select(step_job.c.manager_id, step_job.c.status).where(step_job.c.id == 
 _stop_one = (
     update(worker_job)
     .where(worker_job.c.id == bindparam("of_worker"), worker_job.c.status == bindparam("source"))
-    .values(status=Status.CANCELLED, reason=bindparam("why"), finished_at=bindparam("now"))
+    .values(status=Status.CANCELLED, reason=bindparam("why"), finished_at=end_of(worker_job))
     .returning(worker_job.c.step_id, worker_job.c.name)
 )
 

@@ -6,17 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Float, bindparam, func, select, update
 
 from app.queue.changes import StepChanged, StepReleased, WorkAdded
 from app.queue.pauses import is_anything_paused, is_paused
 from app.queue.status import MAX_ATTEMPTS, Status
 from app.queue.store.counting import count
 from app.queue.store.finish import Ending, finish
+from app.queue.store.logging import log_line
 from app.queue.store.lost import keep_lost, lost_before
-from app.queue.store.whereabouts import here
-from app.queue.tables import manager_job, step_job, worker_job
+from app.queue.tables import attempt, manager_job, step_job, worker_job
+from app.queue.whereabouts import here, told
 from app.queue.writer import Transaction
+
+PLAUSIBLE = 10.0
+"""Seconds that a work item may have to wait before it is asked whether the clock was set back meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,14 @@ class ClaimedItem:
     name: str
     input: Any
     attempt: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Deadline:
+    """When the time of a run or a step will be over, and how many seconds it has in all."""
+
+    at: float
+    limit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +54,8 @@ class ClaimedStep:
     parameters: dict[str, Any]
     timeout: float | None
     """Seconds that one work item may take."""
-    deadline: float | None
-    """When the time of the step or that of its run will be over, whichever comes first."""
+    deadline: Deadline | None
+    """Of the step or of its run, whichever comes first."""
     paused: bool = False
     """Whether nothing of it may begin."""
 
@@ -88,10 +100,27 @@ _claim = (
 _next_due = select(func.min(worker_job.c.due_at)).where(
     worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.PENDING
 )
+_last_ended = (
+    select(attempt.c.finished_at)
+    .where(attempt.c.worker_id == worker_job.c.id, attempt.c.number == worker_job.c.attempt)
+    .scalar_subquery()
+    .correlate(worker_job)
+)
+_wait_from_now = (
+    update(worker_job)
+    .where(
+        worker_job.c.step_id == bindparam("of_step"),
+        worker_job.c.status == Status.PENDING,
+        worker_job.c.due_at > _last_ended,
+        _last_ended > bindparam("now"),
+    )
+    .values(due_at=bindparam("now", type_=Float) + worker_job.c.due_at - _last_ended)
+)
 _step_and_run = select(
     step_job,
     manager_job.c.parameters,
     manager_job.c.deadline.label("run_deadline"),
+    manager_job.c.timeout.label("run_timeout"),
     is_anything_paused.label("anything_paused"),
 ).join(manager_job, manager_job.c.id == step_job.c.manager_id)
 _steps = _step_and_run.where(step_job.c.id.in_(bindparam("step_ids", expanding=True)))
@@ -116,6 +145,7 @@ _release = (
 _running = select(worker_job.c.id, worker_job.c.attempt, (lost_before + 1).label("lost")).where(
     worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.RUNNING
 )
+_running_of = _running.where(worker_job.c.claimed_by == bindparam("of_owner"))
 _rescue = (
     update(worker_job)
     .where(
@@ -128,29 +158,47 @@ _rescue = (
 _running_steps = select(step_job).where(step_job.c.status == Status.RUNNING)
 _plan_again = (
     update(step_job)
-    .where(step_job.c.id == bindparam("of_step"), step_job.c.status == Status.RUNNING, step_job.c.planned.is_(False))
+    .where(
+        step_job.c.id == bindparam("of_step"),
+        step_job.c.status == Status.RUNNING,
+        step_job.c.planned.is_(False),
+        step_job.c.plan_attempt == bindparam("by_attempt"),
+    )
     .values(ready=True, plan_attempt=step_job.c.plan_attempt + 1)  # fences off whoever was planning it
     .returning(step_job.c.id)
 )
 
 
-def claim(transaction: Transaction, wanted: Mapping[int, int]) -> Claimed:
-    """Takes pending work items that are due: of each step (by id) up to that many, the longest waiting first."""
+def claim(transaction: Transaction, wanted: Mapping[int, int], by: str | None = None) -> Claimed:
+    """Takes pending work items that are due: of each step (by id) up to that many, the longest waiting first. `by`: the
+    owner whose they are from now on."""
     claimed = Claimed([], {})
     for step in steps_of(transaction, list(wanted)):
         if step.paused:
             claimed.due_at[step.step_id] = None  # whoever resumes tells of the work
             continue
         most = wanted[step.step_id]
-        parameters = {"of_step": step.step_id, "most": most, "now": transaction.now, "by": here()}
+        parameters = {"of_step": step.step_id, "most": most, "now": transaction.now, "by": by or here()}
         items = [ClaimedItem(*row) for row in transaction.connection.execute(_claim, parameters)]
         if len(items) < most:
-            claimed.due_at[step.step_id] = transaction.connection.execute(_next_due, parameters).scalar_one()
+            claimed.due_at[step.step_id] = _next_due_of(transaction, step.step_id)
         if items:
             claimed.items.extend(sorted(items, key=lambda item: item.id))
             count(transaction, step.step_id, {Status.PENDING: -len(items), Status.RUNNING: len(items)})
             transaction.changes.append(StepChanged(step.manager_id, step.step_id, step.name, Status.RUNNING))
     return claimed
+
+
+def _next_due_of(transaction: Transaction, step_id: int) -> float | None:
+    """When the next work item of a step is due. Attempts that ended in times to come were ended before the clock was
+    set back, or by one that is ahead: their wait begins now."""
+    of_step = {"of_step": step_id}
+    due_at: float | None = transaction.connection.execute(_next_due, of_step).scalar_one()
+    if due_at is None or due_at <= transaction.now + PLAUSIBLE:
+        return due_at
+    if transaction.connection.execute(_wait_from_now, {**of_step, "now": transaction.now}).rowcount:
+        due_at = transaction.connection.execute(_next_due, of_step).scalar_one()
+    return due_at
 
 
 def workable_steps(transaction: Transaction) -> list[ClaimedStep]:
@@ -170,7 +218,8 @@ def steps_of(transaction: Transaction, step_ids: Sequence[int]) -> list[ClaimedS
 
 
 def _claimed_step(row: Any, paused: bool = False) -> ClaimedStep:
-    deadline = min(filter(None, (row.deadline, row.run_deadline)), default=None)
+    limits = ((row.deadline, row.step_timeout), (row.run_deadline, row.run_timeout))
+    deadline = min((Deadline(at, limit) for at, limit in limits if at is not None), default=None)
     return ClaimedStep(
         row.id,
         row.manager_id,
@@ -193,33 +242,49 @@ def release(transaction: Transaction, step_id: int, items: Sequence[tuple[int, i
     _count_back(transaction, step_id, released)
 
 
-def release_plan(transaction: Transaction, step_id: int) -> None:
+def release_plan(transaction: Transaction, step_id: int, attempt: int) -> None:
     """Gives back a step whose planning was ended on purpose before it was done."""
-    if transaction.connection.execute(_plan_again, {"of_step": step_id}).one_or_none():
+    fence = {"of_step": step_id, "by_attempt": attempt}
+    if transaction.connection.execute(_plan_again, fence).one_or_none():
         transaction.changes.append(StepReleased(step_id))
 
 
-def rescue(transaction: Transaction) -> int:
-    """Takes back everything that was running when its owner died, before anything else runs. Returns how many items.
+def rescue(transaction: Transaction, owner: str | None = None) -> int:
+    """Takes back everything that was running when its owner died; without a name, whoever owned it, before anything
+    else runs. Returns how many items.
 
     The lost attempt stays spent: an item that ends its owner again and again fails by itself.
     """
     rescued = 0
     for step in transaction.connection.execute(_running_steps).all():
-        rescued += _rescue_items(transaction, step.id)
-        release_plan(transaction, step.id)
+        number = _rescue_items(transaction, step.id, owner)
+        rescued += number
+        if owner is None or step.planned_by == owner:
+            release_plan(transaction, step.id, step.plan_attempt)
+        if owner and number:
+            items = f"{number:,} work item{'s' if number != 1 else ''}"
+            log_line(transaction, step.id, "warn", f"{items} taken over from {told(owner)}, which gave no heartbeat")
     return rescued
 
 
-def _rescue_items(transaction: Transaction, step_id: int) -> int:
-    items = transaction.connection.execute(_running, {"of_step": step_id}).all()
+def _rescue_items(transaction: Transaction, step_id: int, owner: str | None) -> int:
+    found = _running_of if owner else _running
+    items = transaction.connection.execute(
+        found, {"of_step": step_id, "of_owner": owner} if owner else {"of_step": step_id}
+    ).all()
     spent = [item for item in items if item.lost >= MAX_ATTEMPTS]
     again = [item for item in items if item.lost < MAX_ATTEMPTS]
+    moved = 0
     for item in again:
-        why = f"attempt {item.attempt} was lost when the server ended"
-        keep_lost(transaction, item.id, item.attempt, "lost: the server ended while it ran")
-        transaction.connection.execute(_rescue, {"of_worker": item.id, "by_attempt": item.attempt, "why": why})
-    _count_back(transaction, step_id, len(again))
+        with_whom = f"with {told(owner)}" if owner else "when the server ended"
+        keep_lost(transaction, item.id, item.attempt, f"lost {with_whom} while it ran")
+        fence = {
+            "of_worker": item.id,
+            "by_attempt": item.attempt,
+            "why": f"attempt {item.attempt} was lost {with_whom}",
+        }
+        moved += transaction.connection.execute(_rescue, fence).rowcount
+    _count_back(transaction, step_id, moved)
     lost = f"lost {MAX_ATTEMPTS} times: each time the server ended while it ran"
     finish(transaction, step_id, [Ending(item.id, item.attempt, error=lost, permanent=True) for item in spent])
     return len(items)

@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, select, update
 
 from app.queue.pauses import Scope, is_paused, pauses
 from app.queue.status import ACTIVE, Status, Verdict
+from app.queue.store.claim import Deadline
 from app.queue.store.roll_up import advance, end_step, stop_run, stop_work
 from app.queue.tables import manager_job, step_job
 from app.queue.writer import Transaction
@@ -41,20 +42,23 @@ _put_off_steps = (
 )
 
 
-def end_overdue(transaction: Transaction, manager_id: int) -> float | None:
-    """Ends the run, or those of its steps, whose time is over. Returns when that of the next will be; None while the
-    run is paused, or when it has no limits left."""
+def end_overdue(transaction: Transaction, manager_id: int, reached: float = 0.0) -> Deadline | None:
+    """Ends the run, or those of its steps, whose time is over. Returns the next deadline; None while the run is paused,
+    or when it has no limits left. `reached`: a time that has come, although a clock that was set back may not say so."""
+    now = max(transaction.now, reached)
     run = transaction.connection.execute(_run, {"of_manager": manager_id}).one_or_none()
     if run is None or run.paused:
         return None
-    if run.deadline is not None and run.deadline <= transaction.now:
+    if run.deadline is not None and run.deadline <= now:
         time_out(transaction, manager_id, run.timeout)
         return None
     for step in _limited_steps(transaction, manager_id):
-        if step.deadline <= transaction.now:
+        if step.deadline <= now:
             _time_out_step(transaction, manager_id, step)
-    left = [step.deadline for step in _limited_steps(transaction, manager_id)]
-    return min([*left, *filter(None, [run.deadline])], default=None)
+    left = [Deadline(step.deadline, step.step_timeout) for step in _limited_steps(transaction, manager_id)]
+    if run.deadline is not None:
+        left.append(Deadline(run.deadline, run.timeout))
+    return min(left, default=None)
 
 
 def time_out(transaction: Transaction, manager_id: int, seconds: float) -> bool:

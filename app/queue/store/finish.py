@@ -14,6 +14,7 @@ from app.queue.prepared import PreparedUpdate
 from app.queue.run_plan import Retry
 from app.queue.status import Status, Verdict, attempt_verdict
 from app.queue.store.counting import count, count_minute
+from app.queue.store.ending import end_of
 from app.queue.store.failure_groups import group_failure
 from app.queue.store.logging import Line, log
 from app.queue.store.roll_up import roll_up
@@ -49,7 +50,7 @@ _complete = PreparedUpdate(
         worker_job.c.status == Status.RUNNING,
         worker_job.c.attempt == bindparam("by_attempt"),
     )
-    .values(status=Status.COMPLETED, result=bindparam("with_result"), reason="", finished_at=bindparam("now"))
+    .values(status=Status.COMPLETED, result=bindparam("with_result"), reason="", finished_at=end_of(worker_job))
 )
 _fail = (
     update(worker_job)
@@ -64,7 +65,7 @@ _fail = (
         error=bindparam("with_error"),
         traceback=bindparam("with_traceback"),
         due_at=bindparam("due"),
-        finished_at=bindparam("finished"),
+        finished_at=end_of(worker_job, "finished"),
     )
     .returning(worker_job.c.step_id, worker_job.c.name, worker_job.c.claimed_by, worker_job.c.started_at)
 )
@@ -159,7 +160,7 @@ def _keep_attempt(transaction: Transaction, ending: Ending, error: str, moved: A
         "traceback": storable(ending.traceback) if ending.traceback else None,
         "claimed_by": moved.claimed_by,
         "started_at": moved.started_at,
-        "finished_at": transaction.now,
+        "finished_at": max(transaction.now, moved.started_at),
         "last_line": transaction.connection.execute(_lines_by_now, {"of_step": moved.step_id}).scalar_one(),
     }
     transaction.connection.execute(insert(attempt), row)

@@ -18,6 +18,7 @@ from app.queue.store.logging import log_line
 from app.queue.store.roll_up import advance, end_step, roll_up, stop_work
 from app.queue.tables import manager_job, step_job, worker_job
 from app.queue.text import storable, stored_json
+from app.queue.whereabouts import here
 from app.queue.writer import Transaction
 
 
@@ -54,6 +55,7 @@ _claim_plan = (
         reason="planning work items",
         ready=False,
         plan_attempt=step_job.c.plan_attempt + 1,
+        planned_by=bindparam("by"),
         started_at=bindparam("now"),
         deadline=bindparam("now", type_=Float) + step_job.c.step_timeout,
     )
@@ -106,15 +108,17 @@ _insert_items = PreparedInsert(
 )
 
 
-def claim_plans(transaction: Transaction, most: int) -> list[ClaimedPlan]:
-    """Takes up to that many steps that wait to be planned; each is running from now on, and so is its run."""
+def claim_plans(transaction: Transaction, most: int, by: str | None = None) -> list[ClaimedPlan]:
+    """Takes up to that many steps that wait to be planned; each is running from now on, and so is its run. `by`: the
+    owner who plans them."""
     step_ids = transaction.connection.execute(_ready, {"most": most}).scalars().all()
-    claimed = (_claim_one_plan(transaction, step_id) for step_id in step_ids)
+    claimed = (_claim_one_plan(transaction, step_id, by or here()) for step_id in step_ids)
     return [plan for plan in claimed if plan]
 
 
-def _claim_one_plan(transaction: Transaction, step_id: int) -> ClaimedPlan | None:
-    step = transaction.connection.execute(_claim_plan, {"of_step": step_id, "now": transaction.now}).one_or_none()
+def _claim_one_plan(transaction: Transaction, step_id: int, by: str) -> ClaimedPlan | None:
+    claim = {"of_step": step_id, "now": transaction.now, "by": by}
+    step = transaction.connection.execute(_claim_plan, claim).one_or_none()
     if step is None:
         return None
     of_manager = {"of_manager": step.manager_id}

@@ -25,6 +25,7 @@ from app.queue.status import (
     waiting_reason,
 )
 from app.queue.store.counting import count, counts_of, failures_of_run
+from app.queue.store.ending import end_of
 from app.queue.store.logging import log_line
 from app.queue.tables import manager_job, pause, step_job, worker_job
 from app.queue.totals import told
@@ -47,7 +48,7 @@ _steps = select(step_job).where(step_job.c.manager_id == bindparam("of_manager")
 _end_step = (
     update(step_job)
     .where(step_job.c.id == bindparam("of_step"), step_job.c.status.in_(ACTIVE))
-    .values(status=bindparam("to"), reason=bindparam("why"), ready=False, finished_at=bindparam("now"))
+    .values(status=bindparam("to"), reason=bindparam("why"), ready=False, finished_at=end_of(step_job))
     .returning(step_job.c.manager_id, step_job.c.name, step_job.c.totals)
 )
 _release_step = (
@@ -63,14 +64,14 @@ _explain_step = (
 _end_manager = (
     update(manager_job)
     .where(manager_job.c.id == bindparam("of_manager"), manager_job.c.status.in_(ACTIVE))
-    .values(status=bindparam("to"), reason=bindparam("why"), finished_at=bindparam("now"))
+    .values(status=bindparam("to"), reason=bindparam("why"), finished_at=end_of(manager_job))
     .returning(manager_job.c.id)
 )
 _forget_pause = delete(pause).where(pause.c.scope == bindparam("scope_of"))
 _stop_workers = (
     update(worker_job)
     .where(worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == bindparam("source"))
-    .values(status=Status.CANCELLED, reason=bindparam("why"), finished_at=bindparam("now"))
+    .values(status=Status.CANCELLED, reason=bindparam("why"), finished_at=end_of(worker_job))
     .returning(worker_job.c.id)
 )
 

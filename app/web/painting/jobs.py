@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from app.queue.models import Kind
 from app.queue.records import AttemptRecord, ItemRecord, JobRecord
 from app.queue.status import FINAL, Status
+from app.queue.whereabouts import place_of
 from app.web import dom
 from app.web.painting.log_lines import Look, ShownLine
 from app.web.painting.steps import took
@@ -89,8 +90,7 @@ class AttemptEntry:
         """The machine and the process that made it."""
         if self.attempt.claimed_by is None:
             return None
-        host, _, process = self.attempt.claimed_by.rpartition(":")
-        return host, process
+        return place_of(self.attempt.claimed_by)
 
 
 @dataclass(frozen=True, slots=True)

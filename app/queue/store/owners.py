@@ -1,0 +1,181 @@
+"""owners: who works says so, and that it lives. What a dead one held is taken over by whoever sees that it is dead.
+
+An owner counts its beat up while it holds work. Whether it is dead is for the others to judge, each by its own steady
+clock: they name the beat that they saw last, and what they say is void if there has been another one since. An owner
+that was taken for dead has ended for good: nothing that it says under that name is stored any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from app.queue.changes import OwnersChanged, StepChanged
+from app.queue.status import Status
+from app.queue.store.claim import rescue
+from app.queue.tables import owner, step_job, worker_job
+from app.queue.whereabouts import told
+from app.queue.writer import Transaction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KEPT = 7 * 86_400
+"""Seconds for which an owner that has ended is remembered."""
+PLANNING = "planning work items"
+
+
+class OwnerLost(Exception):
+    """The owner was taken for dead, and what it held is somebody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewOwner:
+    """An owner that begins. `lease`: seconds that it may be silent while it holds work."""
+
+    name: str
+    lease: float
+    slots: int
+    version: str
+
+
+_of_name = owner.c.name == bindparam("of_name")
+_is_alive = owner.c.ended_at.is_(None)
+_forget = delete(owner).where(owner.c.ended_at < bindparam("before"))
+_end_others = (
+    update(owner)
+    .where(owner.c.name != bindparam("of_name"), _is_alive)
+    .values(ended_at=bindparam("now"), end=bindparam("how"), silence="", silent_since=None, takeover_at=None)
+)
+_end = (
+    update(owner)
+    .where(_of_name, _is_alive)
+    .values(ended_at=bindparam("now"), end=bindparam("how"), silence="", silent_since=None, takeover_at=None)
+)
+_beat = (
+    update(owner)
+    .where(_of_name, _is_alive)
+    .values(beat=owner.c.beat + 1, renewed_at=bindparam("now"))
+    .returning(owner.c.silence)
+)
+_heard_again = update(owner).where(_of_name).values(silence="", silent_since=None, takeover_at=None)
+_silent = (
+    update(owner)
+    .where(_of_name, _is_alive, owner.c.beat == bindparam("seen"), owner.c.silence == "")
+    .values(silence=bindparam("said"), silent_since=bindparam("since"), takeover_at=bindparam("until"))
+)
+# Locked on PostgreSQL, so that nobody takes over from an owner that is just about to commit something.
+_hold = select(owner.c.name).where(_of_name, _is_alive).with_for_update(read=True)
+_held = select(owner.c.silence).where(_of_name, _is_alive, owner.c.beat == bindparam("seen")).with_for_update()
+_running_steps = select(step_job).where(step_job.c.status == Status.RUNNING)
+_tell_items = (
+    update(worker_job)
+    .where(
+        worker_job.c.step_id == bindparam("of_step"),
+        worker_job.c.status == Status.RUNNING,
+        worker_job.c.claimed_by == bindparam("of_name"),
+    )
+    .values(reason=bindparam("said"))
+)
+_tell_step = (
+    update(step_job)
+    .where(step_job.c.id == bindparam("of_step"), step_job.c.reason == bindparam("instead_of"))
+    .values(reason=bindparam("said"))
+)
+
+
+def open_owner(transaction: Transaction, new: NewOwner, alone: bool) -> int:
+    """Enters an owner. `alone`: it is known that no other one lives, so it takes back, at once, whatever is running.
+    Returns how many work items that were."""
+    transaction.connection.execute(_forget, {"before": transaction.now - KEPT})
+    row = {
+        "name": new.name,
+        "started_at": transaction.now,
+        "renewed_at": transaction.now,
+        "lease": new.lease,
+        "slots": new.slots,
+        "version": new.version,
+    }
+    transaction.connection.execute(insert(owner), {"beat": 0, "silence": "", "end": "", **row})
+    transaction.changes.append(OwnersChanged())
+    if not alone:
+        return 0
+    gone = {"of_name": new.name, "now": transaction.now, "how": "ended without a word"}
+    transaction.connection.execute(_end_others, gone)
+    return rescue(transaction)
+
+
+def beat(transaction: Transaction, name: str) -> bool:
+    """Lets the others know that an owner lives; False if it was taken for dead."""
+    row = transaction.connection.execute(_beat, {"of_name": name, "now": transaction.now}).one_or_none()
+    if row is not None and row.silence:
+        transaction.connection.execute(_heard_again, {"of_name": name})
+        _tell(transaction, name, "", row.silence)
+    return row is not None
+
+
+def end_owner(transaction: Transaction, name: str) -> None:
+    """An owner has given back what it held, and ends."""
+    ended = transaction.connection.execute(_end, {"of_name": name, "now": transaction.now, "how": "stopped"})
+    if ended.rowcount:
+        transaction.changes.append(OwnersChanged())
+
+
+def as_owner(
+    transaction: Transaction,
+    name: str,
+    verb: Callable[Concatenate[Transaction, P], T],
+    /,
+    *arguments: P.args,
+    **named: P.kwargs,
+) -> T:
+    """Carries out a verb for an owner. Raises OwnerLost, and does nothing, if it was taken for dead."""
+    if transaction.connection.execute(_hold, {"of_name": name}).one_or_none() is None:
+        raise OwnerLost(name)
+    return verb(transaction, *arguments, **named)
+
+
+def note_silence(transaction: Transaction, name: str, seen: int, silent: float, left: float) -> None:
+    """Says of what an owner holds that its beat has been missing for `silent` seconds, `seen` being the last one, and
+    that it is taken over in `left` seconds."""
+    since, until = transaction.now - silent, transaction.now + left
+    said = f"no heartbeat from {told(name)} since {_clock(since)}, will be taken over at {_clock(until)}"
+    values = {"of_name": name, "seen": seen, "said": said, "since": since, "until": until}
+    if transaction.connection.execute(_silent, values).rowcount:
+        _tell(transaction, name, said, "")
+
+
+def take_over(transaction: Transaction, name: str, seen: int, silent: float) -> int | None:
+    """Ends an owner whose beat has not moved from `seen` for `silent` seconds, and gives what it held to whoever comes
+    first. Returns how many work items that were; None if it has moved, or somebody else was first."""
+    held = transaction.connection.execute(_held, {"of_name": name, "seen": seen}).one_or_none()
+    if held is None:
+        return None
+    if held.silence:
+        _tell(transaction, name, "", held.silence)
+    how = f"taken over after {silent:.0f} s without a heartbeat"
+    transaction.connection.execute(_end, {"of_name": name, "now": transaction.now, "how": how})
+    transaction.changes.append(OwnersChanged())
+    return rescue(transaction, name)
+
+
+def _tell(transaction: Transaction, name: str, said: str, instead_of: str) -> None:
+    """Puts a sentence on every work item that the owner holds, and on their steps, or takes it off."""
+    transaction.changes.append(OwnersChanged())
+    for step in transaction.connection.execute(_running_steps).all():
+        of_step = {"of_step": step.id, "said": said}
+        items = transaction.connection.execute(_tell_items, {**of_step, "of_name": name}).rowcount
+        if items or step.planned_by == name or step.reason == instead_of != "":
+            usual = "" if step.planned else PLANNING
+            of_step = {"of_step": step.id, "said": said or usual, "instead_of": instead_of or usual}
+            transaction.connection.execute(_tell_step, of_step)
+            transaction.changes.append(StepChanged(step.manager_id, step.id, step.name, step.status))
+
+
+def _clock(at: float) -> str:
+    """12:00:05, as the pages show times."""
+    return f"{datetime.fromtimestamp(at).astimezone():%H:%M:%S}"

@@ -1,0 +1,31 @@
+"""Who holds work: a process, by a name of its own for each of its starts."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from functools import cache
+
+
+def new_name() -> str:
+    """`host:pid:token` of this process. Numbers of processes come again, in containers at each start; tokens do not."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+@cache
+def here() -> str:
+    """A name for this process, for claims that name nobody."""
+    return new_name()
+
+
+def place_of(name: str) -> tuple[str, str]:
+    """The machine and the number of the process. Earlier versions wrote no token."""
+    host, process, *_ = [*name.split(":"), ""]
+    return host, process
+
+
+def told(name: str) -> str:
+    """web-1, process 4711"""
+    host, process = place_of(name)
+    return f"{host}, process {process}"

@@ -1,0 +1,110 @@
+"""The lease: what a runner holds is its own for as long as it lets the others know that it lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+import structlog
+
+from app import __version__
+from app.queue.store.owners import NewOwner, as_owner, beat, end_owner, open_owner
+from app.queue.whereabouts import new_name
+from app.queue.writer import Transaction, WriteFailed, Writer
+from app.work.storing import give_back
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+BEATS = 4
+"""Heartbeats in one lease."""
+
+
+class Lease:
+    """The name under which a runner works, and its heartbeat. One beat stands for all that it holds; a runner that
+    holds nothing writes nothing.
+
+    `alone`: nobody else can work on the database, so that nobody takes this one for dead. `on_lost`: called when
+    somebody did; by then nothing that was held is ours, and the lease goes on under a new name.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        seconds: float,
+        slots: int,
+        alone: bool,
+        holds: Callable[[], bool],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self.name = new_name()
+        self.alone = alone
+        self.interval = seconds / BEATS
+        self._seconds = seconds
+        self._slots = slots
+        self._writer = writer
+        self._holds = holds
+        self._on_lost = on_lost
+        self._held = asyncio.Event()
+        self._beating: asyncio.Task[None] | None = None
+
+    async def open(self) -> int:
+        """Enters the name. Returns how many work items of the dead were taken back for that: see `open_owner`."""
+        rescued = await self._enter()
+        self._beating = asyncio.create_task(self._beat(), name="heartbeat")
+        return rescued
+
+    def keep(self) -> None:
+        """Something is held, or was for a moment: others may have seen it, and are to see a beat."""
+        self._held.set()
+
+    async def close(self) -> None:
+        """Ends the name, when nothing is held any more."""
+        if self._beating:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
+        await give_back(self._writer, end_owner, self.name)
+
+    def write(
+        self, verb: Callable[Concatenate[Transaction, P], T], *arguments: P.args, **named: P.kwargs
+    ) -> Awaitable[T]:
+        """Hands a verb to the writer that is void if this owner is taken for dead: then it raises OwnerLost."""
+        if self.alone:
+            return self._writer(verb, *arguments, **named)
+        return self._writer(as_owner, self.name, verb, *arguments, **named)
+
+    async def lost(self, name: str) -> None:
+        """That name was found to have ended; does nothing if it is not ours any more."""
+        if name != self.name:
+            return
+        self.name = new_name()
+        log.error("this process was silent for too long, and its work was taken over", owner=name)
+        self._on_lost()
+        while True:
+            try:
+                await self._enter()
+                return
+            except WriteFailed:
+                await asyncio.sleep(self.interval)
+
+    async def _enter(self) -> int:
+        return await self._writer(open_owner, NewOwner(self.name, self._seconds, self._slots, __version__), self.alone)
+
+    async def _beat(self) -> None:
+        while True:
+            await self._held.wait()
+            await asyncio.sleep(self.interval)
+            self._held.clear()
+            if self._holds():
+                self._held.set()
+            name = self.name
+            try:
+                alive = await self._writer(beat, name)
+            except WriteFailed:
+                self._held.set()
+                continue
+            if not alive:
+                await self.lost(name)

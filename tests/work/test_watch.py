@@ -1,0 +1,142 @@
+"""Who is dead, by the watch of another process: whatever the clocks of the machines say."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from app.queue.owner_reading import OwnerRecord
+from app.queue.run_plan import StepPlan
+from app.queue.store.claim import claim
+from app.queue.store.owners import NewOwner, beat, open_owner
+from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
+from app.work.watch import Watch
+from tests.work.conftest import Works
+
+LEASE = 20.0
+INTERVAL = LEASE / 4
+OTHER = "far:1:other"
+
+
+class Watching:
+    """A watch whose steady clock the test moves; `works.write` is both owners' way to the database."""
+
+    def __init__(self, works: Works) -> None:
+        self.works = works
+        self.now = 1000.0
+        self.watch = Watch(works.database, works.write, lambda: "here:2:ours", INTERVAL, lambda: self.now)  # type: ignore[arg-type]
+
+    async def look(self, after: float = INTERVAL) -> None:
+        self.now += after
+        await self.watch.look()
+
+    async def beat(self) -> None:
+        assert await self.works.write(beat, OTHER)
+
+    @property
+    def other(self) -> OwnerRecord:
+        found = self.works.read(lambda snapshot: snapshot.owners(9))
+        return next(owner for owner in found if owner.name == OTHER)
+
+    @property
+    def is_dead(self) -> bool:
+        return self.other.ended_at is not None
+
+
+@pytest.fixture
+async def watching(works: Works) -> Watching:
+    """Another owner holds a work item."""
+    await works.write(open_owner, NewOwner(OTHER, LEASE, 4, "1"), False)
+    await works.start(StepPlan("one", "on_loop"))
+    (claimed,) = await works.write(claim_plans, 1, "nobody")
+    step_id = claimed.step.step_id
+    await works.write(plan, step_id, claimed.attempt, [NewItem("a")])
+    await works.write(end_planning, step_id, claimed.attempt)
+    await works.write(claim, {step_id: 1}, OTHER)
+    return Watching(works)
+
+
+async def test_a_silent_owner_is_said_to_be_and_then_taken_over_in_time(watching: Watching) -> None:
+    """Right after a beat, and a look: what comes latest. It is dead from now on."""
+    await watching.look()
+    await watching.beat()
+    for _ in range(3):
+        await watching.look()
+    assert watching.other.silence, "after half a lease that was watched"
+    await watching.look()
+    assert not watching.is_dead
+    await watching.look()
+    assert watching.is_dead, "after 5 looks, 1.25 leases; with the beat that was missed first, 1.5 of 2"
+
+
+async def test_a_beat_in_time_keeps_an_owner_alive_for_ever(watching: Watching) -> None:
+    for _ in range(20):
+        await watching.look()
+        await watching.look()
+        await watching.look()
+        await watching.beat()
+    assert not watching.is_dead
+    await watching.look()
+    assert not watching.other.silence
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_clock_set_by_an_hour_makes_nobody_dead_and_spares_nobody(
+    watching: Watching, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    real = time.time
+    await watching.look()
+    monkeypatch.setattr(time, "time", lambda: real() + hours * 3600)
+    for _ in range(3):
+        await watching.beat()
+        await watching.look()
+        await watching.look()
+    assert not watching.is_dead
+    assert not watching.other.silence
+    for _ in range(4):
+        await watching.look()
+    assert watching.is_dead
+
+
+async def test_time_that_nobody_watched_is_held_against_nobody(watching: Watching) -> None:
+    await watching.look()
+    await watching.look(after=3600)  # this process was asleep, and so may the other have been
+    await watching.look(after=1)
+    assert not watching.is_dead
+    await watching.beat()
+    await watching.look()
+    assert not watching.is_dead
+
+
+async def test_an_owner_that_has_nothing_need_not_beat(works: Works) -> None:
+    await works.write(open_owner, NewOwner(OTHER, LEASE, 4, "1"), False)
+    watching = Watching(works)
+    for _ in range(9):
+        await watching.look()
+    assert not watching.is_dead
+
+
+async def test_trouble_with_the_database_makes_nobody_dead(watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(4):
+        await watching.look()
+    looked: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        looked.append(seconds)
+        if len(looked) > 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("app.work.watch.asyncio.sleep", sleep)
+    monkeypatch.setattr(watching.watch, "_others_at_work", _trouble)
+    with pytest.raises(KeyboardInterrupt):
+        await watching.watch.run()
+    monkeypatch.undo()
+    await watching.look()
+    await watching.look()
+    assert not watching.is_dead
+
+
+def _trouble() -> Any:
+    raise OSError("cannot be reached")
