@@ -44,7 +44,7 @@ _put_off_steps = (
 
 def end_overdue(transaction: Transaction, manager_id: int, reached: float = 0.0) -> Deadline | None:
     """Ends the run, or those of its steps, whose time is over. Returns the next deadline; None while the run is paused,
-    or when it has no limits left. `reached`: a time that has come, although a clock that was set back may not say so."""
+    or when it has no limits left. `reached`: a time that has come, though a clock that was set back may not say so."""
     now = max(transaction.now, reached)
     run = transaction.connection.execute(_run, {"of_manager": manager_id}).one_or_none()
     if run is None or run.paused:
