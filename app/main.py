@@ -79,8 +79,6 @@ log = structlog.get_logger(__name__)
 
 LAST_WRITES = 10.0
 """Seconds that giving back what was running may take when the server stops."""
-
-
 WATCH_INTERVAL = 2.0
 """Seconds between two looks at the folders of definitions."""
 
@@ -192,6 +190,8 @@ def _summary(entry: DefinitionEntry, rules: PageRules) -> DefinitionSummary:
         from_page=rules.wrote(found.text),
         obstacle="\n".join(map(str, found.obstacles())),
         schedule=_schedule_summary(found.schedule),
+        priority=found.priority,
+        limits=found.limits_told,
     )
 
 
@@ -246,7 +246,9 @@ class Stepglass:
             monitor.revision = snapshot.revision
         writer = Writer(self.database, monitor.hear)
         access = Access(self.database, writer, monitor, self.catalog)
-        runner = self._runner = Runner(self.database, writer, monitor, self._step_types, self._settings.slots)
+        runner = self._runner = Runner(
+            self.database, writer, monitor, self._step_types, self._settings.slots, self._settings.limits
+        )
         watching = asyncio.create_task(_watch(self.catalog.files, writer))
         try:
             await runner.start()

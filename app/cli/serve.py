@@ -33,6 +33,7 @@ PATIENCE = 120
 @setting("port", "N")
 @setting("data", "DIR")
 @setting("slots", "N")
+@setting("limits", "TYPE=LIMIT,...")
 @setting("synchronous", "NORMAL|FULL")
 @setting("allowed_hosts", "NAME,...")
 @setting("definitions", "DIR")

@@ -94,6 +94,14 @@ class ItemsStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class PriorityChanged:
+    """A run goes before others, or after them."""
+
+    manager_id: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class PauseChanged:
     """Something was paused or resumed. `scope`: as it is stored (see `pauses`)."""
 
@@ -109,6 +117,7 @@ Change = (
     | DefinitionsChanged
     | ScheduleChanged
     | PauseChanged
+    | PriorityChanged
     | StepReleased
     | WorkAdded
     | WorkStopped

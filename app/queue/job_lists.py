@@ -26,6 +26,7 @@ from app.queue.run_reading import RunFilter, run_conditions
 from app.queue.status import Status
 from app.queue.tables import attempt, failure_group, manager_job, step_counter, step_job, worker_job
 from app.queue.text_search import contains
+from app.queue.waiting import why_item_waits, why_items_wait
 
 _OTHERS = ((Kind.MANAGER, manager_job), (Kind.STEP, step_job))
 """Those that are so few that they are counted when they are asked for."""
@@ -256,13 +257,17 @@ class JobLists:
             .where(worker_job.c.id.in_(ids))
         )
         made = made_by(self._connection, ids)
+        rows = self._connection.execute(query).all()
+        pending = [row for row in rows if row.status is Status.PENDING]
+        of_steps = why_items_wait(self._connection, sorted({row.step_id for row in pending}))
+        whys = {row.id: why_item_waits(row.reason, row.due_at, of_steps[row.step_id]) for row in pending}
         return [
             JobRecord(
                 id=row.id,
                 kind=Kind.WORKER,
                 name=row.name,
                 status=row.status,
-                reason=row.reason,
+                reason=whys[row.id].sentence if row.id in whys else row.reason,
                 definition=row.definition,
                 manager_id=row.manager_id,
                 step_id=row.step_id,
@@ -274,8 +279,9 @@ class JobLists:
                 finished_at=row.finished_at,
                 document_count=made.get(row.id, 0),
                 counts=None,
+                held_by=whys[row.id].held_by if row.id in whys else None,
             )
-            for row in self._connection.execute(query)
+            for row in rows
         ]
 
 
@@ -298,6 +304,8 @@ def manager_record(run: RunRecord) -> JobRecord:
         finished_at=run.finished_at,
         document_count=run.document_count,
         counts=run.counts,
+        priority=run.priority,
+        held_by=run.held_by,
     )
 
 
@@ -320,6 +328,7 @@ def step_record(run: RunRecord, step: StepRecord) -> JobRecord:
         finished_at=step.finished_at,
         document_count=step.document_count,
         counts=step.counts,
+        held_by=step.held_by,
     )
 
 

@@ -46,7 +46,7 @@ class Planning:
         self._on_end = on_end
         self._running: dict[int, asyncio.Task[None]] = {}
 
-    def start(self, claimed: ClaimedPlan, step_type: type[StepType[Any]] | None) -> None:
+    def start(self, claimed: ClaimedPlan, step_type: type[StepType[Any]]) -> None:
         task = asyncio.create_task(self._plan(claimed, step_type))
         self._running[claimed.step.step_id] = task
         task.add_done_callback(lambda _: self._forget(claimed.step.step_id, task))
@@ -71,12 +71,10 @@ class Planning:
             del self._running[step_id]
         self._on_end()
 
-    async def _plan(self, claimed: ClaimedPlan, step_type: type[StepType[Any]] | None) -> None:
+    async def _plan(self, claimed: ClaimedPlan, step_type: type[StepType[Any]]) -> None:
         step_id, attempt = claimed.step.step_id, claimed.attempt
         intake = _Intake(self._writer, step_id, attempt)
         try:
-            if step_type is None:
-                raise PermanentError(f"no step type {claimed.step.type!r} is installed here")
             if inspect.isasyncgenfunction(step_type.plan):
                 await self._plan_on_loop(claimed, step_type, intake)
             else:

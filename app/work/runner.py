@@ -8,21 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from app.queue.changes import ItemsStopped, RunChanged, RunDeleted, StepChanged, StepReleased, WorkAdded, WorkStopped
+from app.queue.changes import (
+    ItemsStopped,
+    PriorityChanged,
+    RunChanged,
+    RunDeleted,
+    StepChanged,
+    StepReleased,
+    WorkAdded,
+    WorkStopped,
+)
 from app.queue.database import Database
+from app.queue.limits import limits_by_type
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
 from app.queue.store.cancel import time_out
 from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, rescue, steps_of, workable_steps
 from app.queue.store.delete import deletions_begun
+from app.queue.store.limiting import set_type_limits
 from app.queue.store.plan import ClaimedPlan, claim_plans
+from app.queue.store.waiting import begin_anew
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.lanes import Lane, Lanes
 from app.work.loop_work import LoopWork
@@ -55,6 +67,7 @@ class Runner:
 
     `slots`: how many work items run at once. Plain `def` ones run in as many processes as there are processors (and
     slots), one after the other; quick ones are handed to a process a few at a time, and count as running from then on.
+    `limits`: those of step types, as (name, "2" or "60/minute").
     """
 
     def __init__(
@@ -64,6 +77,7 @@ class Runner:
         monitor: StepMonitor,
         step_types: Mapping[str, type[StepType[Any]]],
         slots: int,
+        limits: Iterable[tuple[str, str]] = (),
     ) -> None:
         url = database.address
         self._writer = writer
@@ -73,6 +87,8 @@ class Runner:
         self._wake = asyncio.Event()
         self._outbox = Outbox(writer, self._wake.set)
         self._processes = ProcessPool(default_size(slots))
+        self._offered = frozenset(step_types)
+        self._limits = limits_by_type(limits)
         self._lanes = Lanes(step_types)
         self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
         self._process_work = ProcessWork(self._outbox, writer, url, self._processes, self._wake.set)
@@ -106,6 +122,10 @@ class Runner:
         rescued = await self._writer(rescue)
         if rescued:
             log.info("work of a server that ended was taken back", items=rescued)
+        for unknown in sorted(self._limits.keys() - self._offered):
+            log.warning("a limit is for a step type that is not known here", step_type=unknown)
+        await self._writer(set_type_limits, self._limits)
+        await self._writer(begin_anew, self._offered)
         for manager_id in await self._writer(deletions_begun):
             self._sweeping.sweep(manager_id)
         for step in await self._writer(workable_steps):
@@ -151,6 +171,9 @@ class Runner:
                     self._process_work.cancel(worker_ids)
                 case RunChanged(manager_id, status) if status in FINAL:
                     self._forget_deadline(manager_id)
+                    self._lanes.forget_run(manager_id)
+                case PriorityChanged(manager_id, priority):
+                    self._lanes.prioritise(manager_id, priority)
                 case RunDeleted(manager_id):
                     self._sweeping.sweep(manager_id)
                 case _:
@@ -181,7 +204,7 @@ class Runner:
         self._plans_waiting = False
         self._stopped_meanwhile.clear()
         try:
-            plans = await self._writer(claim_plans, self._slots)
+            plans = await self._writer(claim_plans, self._slots, self._offered)
         except Exception:
             self._plans_waiting = True
             raise
@@ -193,6 +216,7 @@ class Runner:
 
     def _plan(self, plan: ClaimedPlan) -> None:
         step_type = self._lanes.step_type(plan.step.type)
+        assert step_type is not None  # only what is offered is claimed
         self._planning.start(plan, step_type)
 
     async def _claim_items(self) -> None:
@@ -209,6 +233,9 @@ class Runner:
         marks = self._lanes.marks(wanted)
         self._items_stopped_meanwhile.clear()
         claimed = await self._writer(claim, wanted)
+        gotten = {item.step_id for item in claimed.items}
+        for step_id in wanted:
+            self._lanes.answered(step_id, step_id in gotten, step_id in claimed.limited)
         for step_id, due_at in claimed.due_at.items():
             self._lanes.drained(step_id, due_at, marks[step_id])
         by_step: dict[int, list[Any]] = {}
