@@ -125,7 +125,7 @@ class Runner:
         for unknown in sorted(self._limits.keys() - self._offered):
             log.warning("a limit is for a step type that is not known here", step_type=unknown)
         await self._writer(set_type_limits, self._limits)
-        await self._writer(begin_anew, self._offered)
+        await self._writer(begin_anew, self._offered if self._slots else None)
         for manager_id in await self._writer(deletions_begun):
             self._sweeping.sweep(manager_id)
         for step in await self._writer(workable_steps):

@@ -29,6 +29,7 @@ from sqlalchemy import delete
 from app.queue import audit
 from app.queue.actor import Actor, Place
 from app.queue.database import Database
+from app.queue.limits import Limits
 from app.queue.models import Kind
 from app.queue.pauses import QUEUE, Scope
 from app.queue.run_plan import FailureAction, OnError, RunPlan, StepPlan, Tolerance
@@ -39,9 +40,11 @@ from app.queue.store.cancel import cancel, cancel_item, cancel_step
 from app.queue.store.claim import claim, release, rescue
 from app.queue.store.delete import NotOver, delete_run, deletions_begun
 from app.queue.store.finish import Ending, finish
+from app.queue.store.limiting import set_type_limits
 from app.queue.store.logging import Line, log
 from app.queue.store.pause import NothingToPause, pause_as, resume_as
 from app.queue.store.plan import NewItem, claim_plans, end_planning, fail_planning, plan, spawn
+from app.queue.store.priority import NothingToPrioritise, prioritise_as
 from app.queue.store.retry import Again, NothingToRetry, retry
 from app.queue.store.start import start
 from app.queue.tables import metadata, sequence
@@ -64,6 +67,8 @@ STEPS = st.lists(
 TOLERANCE = st.builds(Tolerance, st.integers(-1, 3), st.sampled_from(list(FailureAction)))
 OVER = ("failed", "cancelled", "skipped")
 PICK = st.integers(0, 10_000)
+LIMIT = st.sampled_from([None, None, 1, 2, 3])
+PRIORITY = st.integers(-1, 1)
 ANN = Actor(Place.PAGE, "ann")
 
 
@@ -81,6 +86,7 @@ class Histories(RuleBasedStateMachine):
         self.going: list[int] = []
         """Runs whose deletion has begun."""
         self.paused: set[Scope] = set()
+        self.type_limit: int | None = None
         self.last_revision = 0
         self._open()
         if self.address:
@@ -111,23 +117,62 @@ class Histories(RuleBasedStateMachine):
         self.loop.run_until_complete(self.writer.close())
         self.database.close()
 
-    @rule(shape=STEPS, tolerance=TOLERANCE)
+    @rule(shape=STEPS, tolerance=TOLERANCE, limit=LIMIT, of_steps=LIMIT, priority=PRIORITY)
     @precondition(lambda self: len(self.runs) < 4)
-    def start_a_run(self, shape: Any, tolerance: Tolerance) -> None:
+    def start_a_run(
+        self, shape: Any, tolerance: Tolerance, limit: int | None, of_steps: int | None, priority: int
+    ) -> None:
         plans = tuple(
-            StepPlan(f"s{n}", "trial", "", tuple(f"s{d}" for d in sorted(depends) if d < n), on_error, always_run)
+            StepPlan(
+                f"s{n}",
+                "trial",
+                "",
+                tuple(f"s{d}" for d in sorted(depends) if d < n),
+                on_error,
+                always_run,
+                limits=Limits(of_steps),
+            )
             for n, (on_error, always_run, depends) in enumerate(shape)
         )
         self.number += 1
-        run_plan = RunPlan(f"definition {self.number}", "Trial", plans, tolerance=tolerance)
+        number = (self.number + 1) // 2  # two runs of each definition
+        run_plan = RunPlan(
+            f"definition {number}",
+            "Trial",
+            plans,
+            tolerance=tolerance,
+            limits=Limits(limit),
+            priority=priority,
+            concurrency=9,
+        )
         manager_id = self.write(start, run_plan)
         steps = [Step(step, manager_id + 1 + n) for n, step in enumerate(plans)]
-        self.runs.append(Run(manager_id, tolerance, steps, number=self.number))
+        run = Run(manager_id, tolerance, steps, number=number, limit=limit, priority=priority)
+        self.runs.append(run)
+
+    @rule(limit=LIMIT)
+    def limit_the_step_type(self, limit: int | None) -> None:
+        self.type_limit = limit
+        self.write(set_type_limits, {} if limit is None else {"trial": Limits(limit)})
+
+    @rule(pick=PICK, priority=PRIORITY)
+    def change_a_priority(self, pick: int, priority: int) -> None:
+        assume(self.runs)
+        run = self.runs[pick % len(self.runs)]
+        if run.status in ("pending", "running"):
+            assert self.write(prioritise_as, run.id, priority, ANN) == (priority != run.priority)
+            run.priority = priority
+        else:
+            with pytest.raises(NothingToPrioritise):
+                self.write(prioritise_as, run.id, priority, ANN)
 
     @rule(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=3), end=st.booleans(), fail=st.booleans())
     @precondition(lambda self: self.runs)
     def plan_what_is_released(self, sizes: list[int], end: bool, fail: bool) -> None:
-        for claimed in self.write(claim_plans, 2):
+        plans = self.write(claim_plans, 2)
+        order = [(-self._step(claimed.step.step_id)[0].priority, claimed.step.step_id) for claimed in plans]
+        assert order == sorted(order)
+        for claimed in plans:
             run, step = self._step(claimed.step.step_id)
             assert not self._begins_nothing(run)
             step.status, step.planner, step.began = "running", claimed.attempt, True
@@ -175,16 +220,34 @@ class Histories(RuleBasedStateMachine):
         steps = self._steps()
         assume(steps)
         run, step = steps[pick % len(steps)]
-        expected = [item_id for item_id, item in sorted(step.items.items()) if item.status == "pending"][:most]
-        if self._begins_nothing(run):
-            expected = []
-        claimed = self.write(claim, {step.id: most}).items
-        assert [item.id for item in claimed] == expected
-        for item in claimed:
+        pending = [item_id for item_id, item in sorted(step.items.items()) if item.status == "pending"]
+        room = self._room(run, step)
+        expected = [] if self._begins_nothing(run) else pending[: min(most, room)]
+        claimed = self.write(claim, {step.id: most})
+        assert [item.id for item in claimed.items] == expected
+        kept_waiting = len(pending) > len(expected) and len(expected) == room
+        assert (step.id in claimed.limited) == (kept_waiting and not self._begins_nothing(run))
+        for item in claimed.items:
             mine = step.items[item.id]
             mine.status, mine.began = "running", True
             mine.attempt += 1
             assert mine.attempt == item.attempt
+
+    def _room(self, run: Run, step: Step) -> int:
+        """How many of the step's work items may begin, by every limit that there is."""
+        rooms = [999]
+        for limit, counted in (
+            (self.type_limit, lambda other, its: True),
+            (run.limit, lambda other, its: other.number == run.number),
+            (
+                step.plan.limits.work_items,
+                lambda other, its: other.number == run.number and its.plan.name == step.plan.name,
+            ),
+        ):
+            if limit is not None:
+                at_work = sum(its.number("running") for other, its in self._steps() if counted(other, its))
+                rooms.append(max(0, limit - at_work))
+        return min(rooms)
 
     @rule(picks=st.lists(st.tuples(PICK, st.booleans(), st.sampled_from([0, 0, 0, -1, 1])), min_size=1, max_size=4))
     def finish_some(self, picks: list[tuple[int, bool, int]]) -> None:
@@ -403,7 +466,7 @@ class Histories(RuleBasedStateMachine):
         shown = {run.id: run for run in snapshot.runs(RunFilter(), 100).runs}
         assert sorted(shown) == [run.id for run in self.runs]
         for run in self.runs:
-            assert shown[run.id].status == run.status
+            assert (shown[run.id].status, shown[run.id].priority) == (run.status, run.priority)
             going_on = run.status in ("pending", "running")
             assert (shown[run.id].paused is not None) == (going_on and self._begins_nothing(run))
             for step, row in zip(run.steps, shown[run.id].steps, strict=True):

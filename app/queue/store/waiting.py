@@ -84,11 +84,13 @@ def tell_waiting(transaction: Transaction, step_id: int) -> None:
     transaction.changes += [WorkAdded(row.step_id, 0.0) for row in waiting if row.scope in freed]
 
 
-def begin_anew(transaction: Transaction, offered: Collection[str]) -> None:
-    """Whoever works has changed: why steps wait is found out again. `offered`: the step types that it knows."""
+def begin_anew(transaction: Transaction, offered: Collection[str] | None = None) -> None:
+    """Whoever works has changed: why steps wait is found out again. `offered`: the step types that it knows; None: it
+    does not work."""
     for row in transaction.connection.execute(_waiting_steps).all():
         forget_wait(transaction, StepChanged(row.manager_id, row.id, row.name, row.status))
-    note_not_offered(transaction, offered)
+    if offered is not None:
+        note_not_offered(transaction, offered)
 
 
 def note_not_offered(transaction: Transaction, offered: Collection[str]) -> None:
