@@ -188,6 +188,8 @@ def _summary(entry: DefinitionEntry, rules: PageRules) -> DefinitionSummary:
         from_page=rules.wrote(found.text),
         obstacle="\n".join(map(str, found.obstacles())),
         schedule=_schedule_summary(found.schedule),
+        priority=found.priority,
+        limits=found.limits_told,
     )
 
 
@@ -243,7 +245,9 @@ class Stepglass:
         writer = Writer(self.database, monitor.hear)
         access = Access(self.database, writer, monitor, self.catalog)
         told = self._settings
-        runner = self._runner = Runner(self.database, writer, monitor, self._step_types, told.slots, told.lease)
+        runner = self._runner = Runner(
+            self.database, writer, monitor, self._step_types, told.slots, told.lease, limits=told.limits
+        )
         access.told_to_stop = runner.told_to_stop
         watching = asyncio.create_task(_watch(self.catalog.files, writer))
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 
 class SettingsError(ValueError):
@@ -47,6 +47,32 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+class TypeLimit(NamedTuple):
+    """A limit of a step type, as it is written: crawler=2, http_request=60/minute."""
+
+    type: str
+    limit: str
+
+    def __str__(self) -> str:
+        return f"{self.type}={self.limit}"
+
+
+def _type_limits(text: str) -> tuple[TypeLimit, ...]:
+    found: dict[tuple[str, bool], TypeLimit] = {}
+    for part in (part.strip() for part in text.split(",") if part.strip()):
+        form = r"(?P<type>[^\s=/]+)\s*=\s*(?P<limit>[1-9][0-9]{0,5}(?P<per>\s*/\s*(second|minute|hour))?)"
+        if not (match := re.fullmatch(form, part, re.ASCII)):
+            raise ValueError(
+                "must be limits of step types, separated by commas, such as crawler=2 (work items at once) or "
+                f"http_request=60/minute (begun in a second, minute or hour); {part!r} is none"
+            )
+        kind = match["type"], bool(match["per"])
+        if kind in found:
+            raise ValueError(f"{match['type']} has two limits of one kind; leave one of them out")
+        found[kind] = TypeLimit(match["type"], "".join(match["limit"].split()))
+    return tuple(found.values())
 
 
 def _synchronous(text: str) -> Literal["NORMAL", "FULL"]:
@@ -118,6 +144,14 @@ class Settings:
         metadata=_about(
             _whole_number(0, 1000),
             "How many work items run at once; those that compute, one per processor at most. 0 runs nothing.",
+        ),
+    )
+    limits: tuple[TypeLimit, ...] = field(
+        default=(),
+        metadata=_about(
+            _type_limits,
+            "Limits of step types over all definitions, separated by commas: crawler=2 for two work items at once, "
+            "http_request=60/minute for so many begun in a second, minute or hour.",
         ),
     )
     synchronous: Literal["NORMAL", "FULL"] = field(

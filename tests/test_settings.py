@@ -25,6 +25,11 @@ def test_an_empty_variable_is_not_set() -> None:
     assert Settings.read({"STEPGLASS_PORT": ""}).port == 8000
 
 
+def test_limits_of_step_types_are_read() -> None:
+    settings = Settings.read({}, {"limits": "crawler=2, http_request = 60 / minute,crawler=5/second"})
+    assert list(map(str, settings.limits)) == ["crawler=2", "http_request=60/minute", "crawler=5/second"]
+
+
 def test_lists_are_split(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -49,6 +54,10 @@ def test_lists_are_split(tmp_path: Path) -> None:
         ("host", "example.com", "must be an address of this machine"),
         ("allowed_hosts", "jobs.example:80", "without port"),
         ("definitions", "/does/not/exist", "must be folders"),
+        ("limits", "crawler", "such as crawler=2"),
+        ("limits", "crawler=0", "'crawler=0' is none"),
+        ("limits", "crawler=2,x=5/day", "'x=5/day' is none"),
+        ("limits", "crawler=2,crawler=3", "crawler has two limits of one kind"),
         ("data", "a\0b", "must be a path"),
     ],
 )

@@ -19,6 +19,7 @@ _COMMANDS = {
     "rerun": ("app.cli.control", "rerun"),
     "pause": ("app.cli.control", "pause"),
     "resume": ("app.cli.control", "resume"),
+    "priority": ("app.cli.control", "priority"),
     "delete": ("app.cli.control", "delete"),
     "check": ("app.cli.check", "check"),
 }

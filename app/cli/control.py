@@ -1,4 +1,4 @@
-"""stepglass cancel, retry, rerun, pause, resume, delete: what the page can do, on the command line.
+"""stepglass cancel, retry, rerun, pause, resume, priority, delete: what the page can do, on the command line.
 
 Each is one call of the API: of the server that owns the data directory, or, where none does, of one that answers in
 this process, without a port and without anybody who works.
@@ -20,7 +20,7 @@ import httpx
 import msgspec
 
 from app.cli.log_setup import log_to_stderr
-from app.cli.options import read_settings, setting
+from app.cli.options import PRIORITY, read_settings, setting
 from app.cli.owner import here_or_there
 from app.cli.plans import not_startable
 from app.cli.refusals import Refusal, refusals
@@ -114,6 +114,16 @@ def resume(job: int | None, definition: str | None, queue: bool, as_json: bool, 
 def delete(job: int, as_json: bool, **options: str | None) -> None:
     """Delete run JOB, which is over, with its work items and logs. The documents that it made stay."""
     _carry_out(Call("DELETE", f"/api/jobs/{job}", {}, deletes=job), as_json, options)
+
+
+@click.command
+@click.argument("job", type=JOB)
+@click.argument("to", metavar="PRIORITY", type=PRIORITY)
+@_options
+def priority(job: int, to: int, as_json: bool, **options: str | None) -> None:
+    """Let run JOB go before those of a lower PRIORITY, and after those of a higher one. Write -- before a negative
+    one."""
+    _carry_out(Call("POST", f"/api/jobs/{job}/priority", {"priority": str(to)}), as_json, options)
 
 
 def _pause_path(job: int | None, definition: str | None, queue: bool) -> str:

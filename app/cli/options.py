@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 import click
 
 from app.cli.refusals import refusals
+from app.queue.limits import MOST_PRIORITY
 from app.settings import Settings, help_for
 
 F = TypeVar("F", bound=Callable[..., Any])
+PRIORITY = click.IntRange(-MOST_PRIORITY, MOST_PRIORITY)
 _SET_HELP = "A parameter of the definition; may be given several times."
 
 

@@ -16,7 +16,7 @@ import uvloop
 
 from app import steps
 from app.cli.log_setup import log_to_stderr
-from app.cli.options import parameter_option, read_settings, setting
+from app.cli.options import PRIORITY, parameter_option, read_settings, setting
 from app.cli.owner import here_or_there
 from app.cli.plans import absolute
 from app.cli.progress import Progress, progress_for
@@ -40,11 +40,15 @@ EXIT_STATUS = {Status.COMPLETED: 0, Status.FAILED: 1, Status.CANCELLED: 3}
 @parameter_option
 @setting("data", "DIR")
 @setting("slots", "N")
+@setting("limits", "TYPE=LIMIT,...")
 @setting("synchronous", "NORMAL|FULL")
 @setting("definitions", "DIR")
 @setting("steps", "PATH")
+@click.option("--priority", type=PRIORITY, metavar="N", help="Instead of the definition's; the higher goes first.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end, and nothing else.")
-def run(definition: str, parameters: dict[str, str], as_json: bool, **options: str | None) -> None:
+def run(
+    definition: str, parameters: dict[str, str], priority: int | None, as_json: bool, **options: str | None
+) -> None:
     """Run DEFINITION, an id or the path of a .toml file, and follow it to its end.
 
     Exit status: 0 completed, 1 failed, 2 could not be started, 3 cancelled. Ctrl-C cancels the run.
@@ -55,7 +59,7 @@ def run(definition: str, parameters: dict[str, str], as_json: bool, **options: s
         raise click.UsageError("--slots 0 runs nothing; give it at least 1")
     definition = _checked(definition, settings)
     with refusals(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        tree = runner.run(_follow(settings, definition, parameters, progress_for(as_json)))
+        tree = runner.run(_follow(settings, definition, parameters, priority, progress_for(as_json)))
     raise click.exceptions.Exit(EXIT_STATUS[tree.job.status])
 
 
@@ -69,8 +73,10 @@ def _checked(definition: str, settings: Settings) -> str:
     return str(path)
 
 
-async def _follow(settings: Settings, definition: str, parameters: dict[str, str], progress: Progress) -> Tree:
-    async with _started(settings, definition, parameters) as running:
+async def _follow(
+    settings: Settings, definition: str, parameters: dict[str, str], priority: int | None, progress: Progress
+) -> Tree:
+    async with _started(settings, definition, parameters, priority) as running:
         watching = asyncio.create_task(_watch(running, progress))
         cancelling = _cancel_on_signals(running, watching)
         try:
@@ -90,14 +96,16 @@ async def _watch(running: Running, progress: Progress) -> Tree:
 
 
 @asynccontextmanager
-async def _started(settings: Settings, definition: str, parameters: dict[str, str]) -> AsyncIterator[Running]:
+async def _started(
+    settings: Settings, definition: str, parameters: dict[str, str], priority: int | None
+) -> AsyncIterator[Running]:
     with ExitStack() as stack:
         place = await here_or_there(settings, stack, plain(f"stepglass run {definition}"))
         if isinstance(place, Owner):
-            async with started_there(place, definition, parameters, settings.steps) as running_there:
+            async with started_there(place, definition, parameters, settings.steps, priority) as running_there:
                 yield running_there
         else:
-            async with started_here(place, definition, parameters) as running_here:
+            async with started_here(place, definition, parameters, priority) as running_here:
                 yield running_here
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from app.cli.plans import plan_or_refuse
 from app.cli.refusals import Refusal
@@ -21,10 +22,12 @@ from app.web.json_shapes import Line, Tree
 
 @asynccontextmanager
 async def started_here(
-    stepglass: Stepglass, definition: str, parameters: Mapping[str, str]
+    stepglass: Stepglass, definition: str, parameters: Mapping[str, str], priority: int | None = None
 ) -> AsyncIterator[RunningHere]:
     """Starts the definition, and works until the end of the block. Raises Refusal."""
     plan = plan_or_refuse(stepglass, definition, parameters)
+    if priority is not None:
+        plan = replace(plan, priority=priority)
     async with stepglass.working() as access:
         try:
             job_id = await access.writer(start, plan)

@@ -31,7 +31,11 @@ PATIENCE = 20.0
 
 @asynccontextmanager
 async def started_there(
-    owner: Owner, definition: str, parameters: Mapping[str, str], own_steps: Sequence[Path] = ()
+    owner: Owner,
+    definition: str,
+    parameters: Mapping[str, str],
+    own_steps: Sequence[Path] = (),
+    priority: int | None = None,
 ) -> AsyncIterator[RunningThere]:
     """Hands the definition to the server. Raises Refusal."""
     # Without trust_env: a proxy of the environment is not the way to this machine.
@@ -39,7 +43,7 @@ async def started_there(
     async with httpx.AsyncClient(base_url=owner.url, headers=headers, timeout=30, trust_env=False) as client:
         try:
             types = await _parameter_types(client, definition, own_steps)
-            request = StartJob(definition, _located(parameters, types))
+            request = StartJob(definition, _located(parameters, types), priority)
             response = await client.post("/api/jobs", content=msgspec.json.encode(request))
         except httpx.TransportError as error:
             raise Refusal(f"{owner} does not answer: {error}") from error

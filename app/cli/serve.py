@@ -36,6 +36,7 @@ PATIENCE = 120
 @setting("data", "DIR")
 @setting("slots", "N")
 @setting("grace", "SECONDS")
+@setting("limits", "TYPE=LIMIT,...")
 @setting("synchronous", "NORMAL|FULL")
 @setting("allowed_hosts", "NAME,...")
 @setting("definitions", "DIR")

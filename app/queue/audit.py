@@ -33,6 +33,7 @@ from app.queue.tables import (
     sequence,
     step_counter,
     step_job,
+    step_wait,
     worker_job,
 )
 
@@ -271,6 +272,13 @@ def _run(run: RunRecord, tolerance: Tolerance, ready: set[int]) -> Iterator[str]
             yield f"step {step.id}: {step.status}, but does not say why"
 
 
+def _waits(connection: Connection) -> Iterator[str]:
+    """Only what is not over says what it waits for."""
+    over = select(step_wait.c.step_id, step_wait.c.sentence).join(step_job, step_job.c.id == step_wait.c.step_id)
+    for row in connection.execute(over.where(step_job.c.status.in_(tuple(FINAL)))):
+        yield f"step {row.step_id}: it is over, but waits: {row.sentence}"
+
+
 def _state(step: StepRecord) -> StepState:
     return StepState(step.name, step.status, step.depends, OnError(step.on_error), step.always_run, step.taken_from)
 
@@ -290,4 +298,5 @@ _EXAMINATIONS: tuple[Callable[[Connection], Iterator[str]], ...] = (
     _orchestration,
     schedule_audit.schedules,
     schedule_audit.ticks,
+    _waits,
 )

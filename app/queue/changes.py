@@ -99,6 +99,14 @@ class OwnersChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PriorityChanged:
+    """A run goes before others, or after them."""
+
+    manager_id: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class PauseChanged:
     """Something was paused or resumed. `scope`: as it is stored (see `pauses`)."""
 
@@ -115,6 +123,7 @@ Change = (
     | ScheduleChanged
     | PauseChanged
     | OwnersChanged
+    | PriorityChanged
     | StepReleased
     | WorkAdded
     | WorkStopped

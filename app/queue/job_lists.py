@@ -29,6 +29,7 @@ from app.queue.run_reading import RunFilter, run_conditions
 from app.queue.status import Status
 from app.queue.tables import failure_group, manager_job, step_counter, step_job, worker_job
 from app.queue.text_search import contains
+from app.queue.waiting import why_item_waits, why_items_wait
 
 _OTHERS = ((Kind.MANAGER, manager_job), (Kind.STEP, step_job))
 """Those that are so few that they are counted when they are asked for."""
@@ -258,13 +259,17 @@ class JobLists:
 
     def _read_workers(self, ids: Sequence[int]) -> list[JobRecord]:
         made = made_by(self._connection, ids)
+        rows = self._connection.execute(_workers_by_id, {"ids": ids}).all()
+        pending = [row for row in rows if row.status is Status.PENDING]
+        of_steps = why_items_wait(self._connection, sorted({row.step_id for row in pending}))
+        whys = {row.id: why_item_waits(row.reason, row.due_at, of_steps[row.step_id]) for row in pending}
         return [
             JobRecord(
                 id=row.id,
                 kind=Kind.WORKER,
                 name=row.name,
                 status=row.status,
-                reason=row.reason,
+                reason=whys[row.id].sentence if row.id in whys else row.reason,
                 definition=row.definition,
                 manager_id=row.manager_id,
                 step_id=row.step_id,
@@ -276,8 +281,9 @@ class JobLists:
                 finished_at=row.finished_at,
                 document_count=made.get(row.id, 0),
                 counts=None,
+                held_by=whys[row.id].held_by if row.id in whys else None,
             )
-            for row in self._connection.execute(_workers_by_id, {"ids": ids})
+            for row in rows
         ]
 
 

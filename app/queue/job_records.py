@@ -26,6 +26,8 @@ def manager_record(run: RunRecord) -> JobRecord:
         finished_at=run.finished_at,
         document_count=run.document_count,
         counts=run.counts,
+        priority=run.priority,
+        held_by=run.held_by,
     )
 
 
@@ -48,4 +50,5 @@ def step_record(run: RunRecord, step: StepRecord) -> JobRecord:
         finished_at=step.finished_at,
         document_count=step.document_count,
         counts=step.counts,
+        held_by=step.held_by,
     )

@@ -53,7 +53,8 @@ _is_rerun = sa.text("rerun_of IS NOT NULL")
 
 class ManagerJob(SQLModel, table=True):
     """One run of a definition. `rerun_of`: the run that it repeats, which may have been deleted since. `deadline`: when
-    its time will be over; what it is paused for is added when it is resumed."""
+    its time will be over; what it is paused for is added when it is resumed. `most_running`, `rate`: the limits that
+    its work items share with those of the other runs of the definition (see `limits`)."""
 
     __tablename__ = "manager_job"
     __table_args__ = (
@@ -75,6 +76,9 @@ class ManagerJob(SQLModel, table=True):
     max_child_failures: int
     failure_action: FailureAction = Field(sa_type=stored_as_value(FailureAction, "failure_action"))
     timeout: float | None = None
+    priority: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    most_running: int | None = None
+    rate: str | None = None
     definition_text: str
     created_at: float
     started_at: float | None = None
@@ -122,6 +126,8 @@ class StepJob(SQLModel, table=True):
     always_run: bool = False
     settings: dict[str, Any] = Field(sa_type=_json())
     timeout: float | None = None
+    most_running: int | None = None
+    rate: str | None = None
     status: Status = Field(sa_type=stored_as_value(Status, "step_status"))
     reason: str = ""
     ready: bool = False

@@ -110,6 +110,8 @@ class StepRecord:
     """(name, amount): what it has used in all, such as tokens."""
     taken_from: int | None = None
     """The run whose results stand for this step."""
+    held_by: int | None = None
+    """Another run that holds what its work items wait for, as `reason` says."""
 
     @property
     def is_final(self) -> bool:
@@ -158,6 +160,10 @@ class RunRecord:
     """The run that it repeats, which may have been deleted since."""
     paused: Paused | None = None
     """Why nothing of it is begun, while it is not over."""
+    priority: int = 0
+    """Of two runs that have work, the one with the higher priority goes first."""
+    held_by: int | None = None
+    """Another run that holds what it waits for, as `reason` says."""
 
     @property
     def counts(self) -> Counts:
@@ -198,6 +204,10 @@ class JobRecord:
     document_count: int
     counts: Counts | None
     """Of its work items; None for a work item."""
+    priority: int | None = None
+    """Of a run."""
+    held_by: int | None = None
+    """Another run that holds what it waits for, as `reason` says."""
 
 
 @dataclass(frozen=True, slots=True)

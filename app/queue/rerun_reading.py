@@ -7,6 +7,7 @@ from dataclasses import replace
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
+from app.queue.limits import Limits
 from app.queue.run_plan import Retry, RunPlan, StepPlan, Tolerance
 from app.queue.tables import manager_job, step_job
 
@@ -32,6 +33,7 @@ def plan_of(connection: Connection, manager_id: int) -> RunPlan | None:
             timeout=step.timeout,
             step_timeout=step.step_timeout,
             retry=None if step.retry is None else Retry(**step.retry),
+            limits=Limits(step.most_running, step.rate),
         )
         for step in connection.execute(_steps, {"of_manager": manager_id})
     )
@@ -43,6 +45,8 @@ def plan_of(connection: Connection, manager_id: int) -> RunPlan | None:
         parameters=run.parameters,
         tolerance=Tolerance(run.max_child_failures, run.failure_action),
         timeout=run.timeout,
+        priority=run.priority,
+        limits=Limits(run.most_running, run.rate),
         text=run.definition_text,
     )
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from app.queue.limits import UNLIMITED as NO_LIMITS
+from app.queue.limits import Limits
+
 
 class OnError(StrEnum):
     """What a failed step means to its run."""
@@ -86,6 +89,8 @@ class StepPlan:
     settings: dict[str, Any] = field(default_factory=dict)
     timeout: float | None = None
     """Seconds that one work item may take."""
+    limits: Limits = NO_LIMITS
+    """Of its work items, in all runs of the definition together."""
     step_timeout: float | None = None
     """Seconds that the whole step may take, its planning included."""
     retry: Retry | None = None
@@ -107,6 +112,10 @@ class RunPlan:
     tolerance: Tolerance = Tolerance()
     timeout: float | None = None
     """Seconds that the whole run may take."""
+    priority: int = 0
+    """Of two runs that have work, the one with the higher priority goes first."""
+    limits: Limits = NO_LIMITS
+    """Of the work items of all runs of the definition together."""
     concurrency: int = 1
     """How many runs of the definition may be in progress at once."""
     text: str = ""

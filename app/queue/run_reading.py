@@ -23,6 +23,7 @@ from app.queue.places import BadCursor, place_number
 from app.queue.records import Counts, Paused, RunPage, RunRecord, StepRecord
 from app.queue.status import ACTIVE, FINAL, Status
 from app.queue.tables import manager_job, run_tag, step_counter, step_job
+from app.queue.waiting import told_why, waits_of_runs
 
 _runs = (
     select(manager_job).where(manager_job.c.id.in_(bindparam("ids", expanding=True))).order_by(manager_job.c.id.desc())
@@ -155,8 +156,11 @@ def runs_by_id(connection: Connection, ids: Sequence[int]) -> list[RunRecord]:
     for row in connection.execute(_steps, {"ids": ids}):
         steps[row.manager_id].append(_step(row, Counts.of(counts[row.id])))
     rows = connection.execute(_runs, {"ids": ids}).all()
-    paused = pauses(connection) if any(row.status in ACTIVE for row in rows) else {}
-    return [_run(row, tuple(steps[row.id]), paused) for row in rows]
+    active = [row.id for row in rows if row.status in ACTIVE]
+    if not active:
+        return [_run(row, tuple(steps[row.id]), {}) for row in rows]
+    paused, waits = pauses(connection), waits_of_runs(connection, active)
+    return [told_why(_run(row, tuple(steps[row.id]), paused), waits) for row in rows]
 
 
 def _step(row: Any, counts: Counts) -> StepRecord:
@@ -200,6 +204,7 @@ def _run(row: Any, steps: tuple[StepRecord, ...], paused: Mapping[str, Paused]) 
         scheduled_for=row.scheduled_for,
         rerun_of=row.rerun_of,
         paused=pause_of(paused, row.id, row.definition) if row.status in ACTIVE else None,
+        priority=row.priority,
     )
 
 

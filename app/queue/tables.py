@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from app.queue import control_models, document_index, models, owner_models
+from app.queue import control_models, document_index, limit_models, models, owner_models
 
 metadata = SQLModel.metadata
 
@@ -16,6 +16,9 @@ def _table(model: type[SQLModel]) -> sa.Table:
     return metadata.tables[str(model.__tablename__)]
 
 
+step_type_limit = _table(limit_models.StepTypeLimit)
+limit_state = _table(limit_models.LimitRow)
+step_wait = _table(limit_models.StepWait)
 manager_job = _table(models.ManagerJob)
 run_tag = _table(models.RunTag)
 step_job = _table(models.StepJob)

@@ -64,6 +64,9 @@ class DefinitionSummary:
     problems: tuple[TextProblem, ...] = ()
     """The same as `problem`, one by one."""
     schedule: ScheduleSummary | None = None
+    priority: int = 0
+    limits: tuple[str, ...] = ()
+    """What limits its work items, one sentence each."""
 
     @property
     def valid(self) -> bool:

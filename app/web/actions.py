@@ -4,12 +4,15 @@ outcome."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 
 from litestar import MediaType, Response, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
 from app.queue.store.control import cancel_as
+from app.queue.store.priority import priority_of
 from app.queue.store.start import AlreadyRunning, DefinitionDisabled, start
 from app.web import dom
 from app.web.access import Access, NoSuchDefinition, NotStartable
@@ -31,19 +34,23 @@ async def start_run(request: AnyRequest, access: TheAccess, live: TheLive) -> Re
     given = {
         name.removeprefix(PARAMETER): str(value) for name, value in form.items() if name.startswith(PARAMETER) and value
     }
+    priority = str(form.get("priority", ""))
+    refused = partial(_refused, access, live, definition, given, priority)
     try:
         plan = await asyncio.to_thread(access.catalog.plan, definition, given)
+        if priority:
+            plan = replace(plan, priority=_priority(priority))
         return Redirect(dom.job_url(await access.writer(start, plan)), status_code=303)
     except NotStartable as refusal:
-        return _refused(access, live, definition, given, 422, problems=refusal.problems)
+        return refused(422, problems=refusal.problems)
     except NoSuchDefinition as refusal:
-        return _refused(access, live, definition, given, 404, problems={"definition": str(refusal)})
+        return refused(404, problems={"definition": str(refusal)})
     except AlreadyRunning as refusal:
         in_the_way = (dom.job_url(refusal.manager_id), "Go to the run in progress")
-        return _refused(access, live, definition, given, 409, problems={"definition": str(refusal)}, see=in_the_way)
+        return refused(409, problems={"definition": str(refusal)}, see=in_the_way)
     except DefinitionDisabled as refusal:
         page = (dom.definition_url(definition), "Go to the definition")
-        return _refused(access, live, definition, given, 409, problems={"definition": str(refusal)}, see=page)
+        return refused(409, problems={"definition": str(refusal)}, see=page)
 
 
 @post("/jobs/{job_id:int}/cancellation", include_in_schema=False)
@@ -54,11 +61,19 @@ async def cancel_run(job_id: FromPath[int], request: AnyRequest, access: TheAcce
     return Redirect(page_of(job), status_code=303)
 
 
+def _priority(text: str) -> int:
+    try:
+        return priority_of(text)
+    except ValueError as error:
+        raise NotStartable({"priority of the run": str(error)}) from error
+
+
 def _refused(
     access: Access,
     live: Live,
     definition: str,
     given: dict[str, str],
+    priority: str,
     status: int,
     problems: dict[str, str],
     see: tuple[str, str] | None = None,
@@ -69,6 +84,7 @@ def _refused(
         definition=definition,
         definitions=definitions,
         given=given,
+        priority=priority,
         problems=problems,
         see=see,
         revision=access.monitor.revision,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from litestar import Response, Router, get, post
@@ -43,6 +44,7 @@ from app.web.json_definitions import (
     SwitchDefinition,
 )
 from app.web.json_shapes import Job, JobAnswer, Jobs, Line, Logs, Stats, Structure, Tree
+from app.web.priority_pages import prioritise_job
 from app.web.who import at_the_api
 
 MOST_FAILURES = 50
@@ -57,6 +59,8 @@ DefinitionId = Annotated[str, Parameter(max_length=200, examples=[Example(value=
 async def start_job(data: JSONBody[StartJob], access: NamedDependency[Access]) -> Response[JobStarted]:
     """Starts a definition."""
     plan = await asyncio.to_thread(access.catalog.plan, data.definition, data.parameters)
+    if data.priority is not None:
+        plan = replace(plan, priority=data.priority)
     job_id = await access.writer(start, plan)
     started = JobStarted(access.monitor.revision, job_id, f"/jobs/{job_id}")
     return Response(started, headers={"Location": started.url})
@@ -219,6 +223,7 @@ def api_router() -> Router:
             job_structure,
             job_tree,
             job_logs,
+            prioritise_job,
             cancel_job,
             retry_job,
             rerun_job,

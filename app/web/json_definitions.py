@@ -8,10 +8,13 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, field
 
 from app.queue.definition_reading import DefinitionState, RunBrief
+from app.queue.limits import MOST_PRIORITY
 from app.queue.status import Status
 from app.web import dom
 from app.web.access import DefinitionSummary
 from app.web.json_shapes import Revision, moment
+
+Priority = Annotated[int, Meta(ge=-MOST_PRIORITY, le=MOST_PRIORITY)]
 
 
 class StartJob(Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,6 +22,8 @@ class StartJob(Struct, frozen=True, forbid_unknown_fields=True):
 
     definition: Annotated[str, Meta(min_length=1, max_length=4096)]
     parameters: dict[str, Any] = field(default_factory=dict)
+    priority: Priority | None = None
+    """If it is to be another one than the definition's."""
 
 
 class JobStarted(Struct, frozen=True):
@@ -62,7 +67,8 @@ class SwitchDefinition(Struct, frozen=True, forbid_unknown_fields=True):
 class Definition(Struct, frozen=True):
     """A definition. `problem`: why it cannot be used; empty when it can. `obstacle`: what keeps it from running on this
     server, such as a key that is not set; empty when nothing does. `enabled`: both its file and the switch on its page
-    let it run. `in_progress`: its runs that are not over, of which there may be `concurrency`."""
+    let it run. `in_progress`: its runs that are not over, of which there may be `concurrency`. `limits`: what limits
+    its work items, one sentence each."""
 
     id: str
     name: str
@@ -74,6 +80,8 @@ class Definition(Struct, frozen=True):
     obstacle: str
     parameters: list[ParameterJson]
     concurrency: int
+    priority: int
+    limits: list[str]
     in_progress: list[int]
     last_run: LastRun | None
 
@@ -93,6 +101,8 @@ class Definition(Struct, frozen=True):
                 for name, kind, value, help in definition.parameters
             ],
             definition.concurrency,
+            definition.priority,
+            list(definition.limits),
             list(state.in_progress),
             LastRun.of(state.last) if state.last else None,
         )

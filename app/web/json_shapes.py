@@ -62,7 +62,8 @@ class Stats(CountsJson, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True):
-    """A job of any kind. `counts` are those of its work items; a work item has none."""
+    """A job of any kind. `counts` are those of its work items; a work item has none. `reason` says why it is as it is,
+    or what it waits for; `held_by`: another run that holds that. `priority`: of a run."""
 
     id: int
     kind: Kind
@@ -80,6 +81,8 @@ class Job(Struct, frozen=True):
     finished_at: datetime | None
     document_count: int
     counts: CountsJson | None
+    priority: int | None
+    held_by: int | None
 
     @classmethod
     def of(cls, job: JobRecord) -> Job:
@@ -100,6 +103,8 @@ class Job(Struct, frozen=True):
             finished_at=_moment_or_none(job.finished_at),
             document_count=job.document_count,
             counts=CountsJson.of(job.counts) if job.counts is not None else None,
+            priority=job.priority,
+            held_by=job.held_by,
         )
 
     @property
@@ -171,6 +176,7 @@ class StepTree(Struct, frozen=True):
     depends: list[str]
     status: Status
     reason: str
+    held_by: int | None
     counts: CountsJson
     log_count: int
     document_count: int
@@ -189,6 +195,7 @@ class StepTree(Struct, frozen=True):
             depends=list(step.depends),
             status=step.status,
             reason=step.reason,
+            held_by=step.held_by,
             counts=CountsJson.of(step.counts),
             log_count=step.log_count,
             document_count=step.document_count,
@@ -251,6 +258,15 @@ class Cancelled(Struct, frozen=True):
 
     revision: Revision
     job_id: int
+    detail: str
+
+
+class Prioritised(Struct, frozen=True):
+    """The priority that a run has now."""
+
+    revision: Revision
+    job_id: int
+    priority: int
     detail: str
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
+from app.queue.limits import MOST_PRIORITY, Limits, rate_of
 from app.queue.run_plan import RETRY_LIMITS, UNLIMITED, FailureAction, OnError
 from app.queue.ticks import Missed
 from app.work.definition_files import KeyPath
@@ -49,11 +50,19 @@ def names_in(depends: Any) -> list[str]:
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
+def _rate(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f'must be a rate such as "10/second", "60/minute" or "500/hour", not {value!r}')
+    rate_of(value)
+    return value.replace(" ", "")
+
+
 # Ids and step names stand in addresses, parameters in braces.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 Duration = Annotated[float, BeforeValidator(_seconds)]
 Delay = Annotated[float, BeforeValidator(_delay)]
+RateText = Annotated[str, BeforeValidator(_rate)]
 Names = Annotated[list[str], BeforeValidator(_names)]
 
 
@@ -88,6 +97,15 @@ class RetryTable(Table):
     jitter: float | None = _between("jitter")
 
 
+class LimitsTable(Table):
+    work_items: int | None = Field(None, ge=1)
+    rate: RateText | None = None
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.work_items, self.rate)
+
+
 class StepTable(Table):
     """The keys that every step has; all others are settings of its step type."""
 
@@ -101,6 +119,7 @@ class StepTable(Table):
     timeout: Duration | None = None
     step_timeout: Duration | None = None
     retry: RetryTable | None = None
+    limits: LimitsTable = Field(default_factory=lambda: LimitsTable.model_validate({}))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -122,6 +141,8 @@ class DefinitionTable(Table):
     timeout: Duration | None = None
     enabled: bool = True
     concurrency: int = Field(1, ge=1)
+    priority: int = Field(0, ge=-MOST_PRIORITY, le=MOST_PRIORITY)
+    limits: LimitsTable = Field(default_factory=lambda: LimitsTable.model_validate({}))
     parameters: dict[ParameterName, ParameterTable] = {}
     error_tolerance: ToleranceTable = Field(default_factory=lambda: ToleranceTable.model_validate({}))
     retry: RetryTable | None = None

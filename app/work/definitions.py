@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from app.queue.limits import UNLIMITED, Limits
 from app.queue.run_plan import Retry, RunPlan, StepPlan, Tolerance
 from app.queue.ticks import Cron
 from app.work.definition_checks import Fault, definition_faults, dependencies, settings_faults
@@ -49,6 +50,8 @@ class Definition:
     path: Path
     text: str = field(repr=False)
     step_types: StepTypes = field(repr=False, compare=False)
+    priority: int = 0
+    limits: Limits = UNLIMITED
     schedule: Schedule | None = None
 
     def resolve(self, parameters: Mapping[str, Any]) -> RunPlan:
@@ -71,9 +74,17 @@ class Definition:
             parameters=values,
             tolerance=self.tolerance,
             timeout=self.timeout,
+            priority=self.priority,
+            limits=self.limits,
             concurrency=self.concurrency,
             text=self.text,
         )
+
+    @property
+    def limits_told(self) -> tuple[str, ...]:
+        """For people: what is limited, and how."""
+        limited = [("all its runs", self.limits), *((f"step {step.name}", step.limits) for step in self.steps)]
+        return tuple(f"{what}: {limits.words}" for what, limits in limited if limits.words)
 
     def obstacles(self) -> list[Problem]:
         """What keeps it from running here, whatever the parameters. It is another answer at another time: what is
@@ -219,6 +230,8 @@ def _definition(file: DefinitionFile, step_types: StepTypes, rule: Rule) -> Defi
         path=file.path,
         text=file.text,
         step_types=step_types,
+        priority=table.priority,
+        limits=table.limits.limits,
         schedule=_schedule(table),
     )
 
@@ -249,6 +262,7 @@ def _steps(table: DefinitionTable, depends: Mapping[str, tuple[str, ...]], step_
             timeout=step_types[step.type].timeout if step.timeout is None else step.timeout,
             step_timeout=step.step_timeout,
             retry=_retry(table, step, step_types[step.type]),
+            limits=step.limits.limits,
         )
 
 

@@ -1,7 +1,8 @@
 """Lanes: the steps that have work, and how much of each to claim next.
 
 One lane per running step. Free capacity is shared out among the lanes, so that a run of 100,000 items does not keep a
-later run of 3 waiting.
+later run of 3 waiting: among runs of one priority, the lanes that have waited longest come first. Those of a higher
+priority come before all others, which get what these leave.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
 from app.queue.store.claim import ClaimedStep
-from app.work.step_type import PermanentError, Settings, StepType
+from app.work.step_type import Settings, StepType
 
 CHUNK_SECONDS = 0.05
 """A process gets about this much work at a time: long enough to make the way worth it, too short to wait for."""
@@ -25,12 +27,17 @@ class Lane:
     def __init__(self, step: ClaimedStep, step_type: type[StepType[Any]] | None) -> None:
         self.step = step
         self.type = step_type and _variant(step_type, step.settings)
-        self.on_loop = self.type is None or inspect.iscoroutinefunction(self.type.run)
+        """None if it is unknown here: then the work items wait for somebody who offers it."""
+        self.on_loop = self.type is not None and inspect.iscoroutinefunction(self.type.run)
+        self.priority = step.priority
+        self.limited = False
+        """Whether a limit kept its last claim from taking more."""
         self.has_work = True
         self.due_at: float | None = None
         """When the next item is due, in seconds of the steady clock: the other one may be set meanwhile."""
         self.served = 0
         """When it got a place last, by the count of `Lanes`: who has waited longest comes first."""
+        self.served_before = 0
         self.filled = 0
         """Counts the times that work was added: tells a claim that found nothing whether that is still so."""
         self._pace: float | None = None
@@ -38,10 +45,9 @@ class Lane:
 
     @property
     def settings(self) -> Settings:
-        """Raises PermanentError if the step type is unknown here or does not accept the settings."""
-        if self.type is None:
-            raise PermanentError(f"no step type {self.step.type!r} is installed here")
+        """Raises ValueError if the step type does not accept the settings."""
         if self._settings is None:
+            assert self.type is not None
             self._settings = self.type.settings_type.model_validate(self.step.settings)
         return self._settings
 
@@ -61,7 +67,7 @@ class Lane:
         self._pace = pace if self._pace is None or pace > self._pace else 0.7 * self._pace + 0.3 * pace
 
     def can_be_claimed(self, now: float) -> bool:
-        return self.has_work or (self.due_at is not None and self.due_at <= now)
+        return self.type is not None and (self.has_work or (self.due_at is not None and self.due_at <= now))
 
 
 class Lanes:
@@ -72,6 +78,8 @@ class Lanes:
         self._lanes: dict[int, Lane] = {}
         self._unknown: set[int] = set()
         self._served = 0
+        self._priorities: dict[int, int] = {}
+        """Of runs of which it has changed."""
 
     def get(self, step_id: int) -> Lane | None:
         return self._lanes.get(step_id)
@@ -82,7 +90,8 @@ class Lanes:
     def open(self, step: ClaimedStep) -> None:
         self._unknown.discard(step.step_id)
         if step.step_id not in self._lanes:
-            self._lanes[step.step_id] = Lane(step, self.step_type(step.type))
+            lane = self._lanes[step.step_id] = Lane(step, self.step_type(step.type))
+            lane.priority = self._priorities.get(step.manager_id, step.priority)
 
     def close(self, step_id: int) -> None:
         self._lanes.pop(step_id, None)
@@ -108,6 +117,23 @@ class Lanes:
             lane.has_work = False
             lane.due_at = None if due_at is None else _steady(due_at)
 
+    def answered(self, step_id: int, got_some: bool, limited: bool) -> None:
+        """A claim was made: whom a limit left with nothing keeps the place in the row that it had."""
+        if lane := self.get(step_id):
+            lane.limited = limited
+            if limited and not got_some:
+                lane.served = lane.served_before
+
+    def prioritise(self, manager_id: int, priority: int) -> None:
+        """The run goes before others, or after them."""
+        self._priorities[manager_id] = priority
+        for lane in self._lanes.values():
+            if lane.step.manager_id == manager_id:
+                lane.priority = priority
+
+    def forget_run(self, manager_id: int) -> None:
+        self._priorities.pop(manager_id, None)
+
     def unknown(self) -> list[int]:
         """Steps that have work but whose lane is not open yet."""
         return sorted(self._unknown)
@@ -120,26 +146,35 @@ class Lanes:
         return {step_id: self._lanes[step_id].filled for step_id in step_ids}
 
     def wanted(self, free_slots: int, free_chunks: int, most_in_chunk: int) -> dict[int, int]:
-        """How many items to claim of which step: never more than `free_slots` in all, and for processes no more than
-        `free_chunks` chunks of at most `most_in_chunk`."""
+        """How many items to claim of which step, the first to be served first: never more than `free_slots` in all, and
+        for processes no more than `free_chunks` chunks of at most `most_in_chunk`. 0 of those that a limit kept waiting
+        and that have heard of it again: they are to find out why they wait now."""
         now = time.monotonic()
         ready = sorted(
-            (lane for lane in self._lanes.values() if lane.can_be_claimed(now)), key=lambda lane: lane.served
+            (lane for lane in self._lanes.values() if lane.can_be_claimed(now)),
+            key=lambda lane: (-lane.priority, lane.served),
         )
-        wanted: dict[int, int] = {}
-        for lane, chunks in _shares([lane for lane in ready if not lane.on_loop], free_chunks):
-            if most := min(free_slots, chunks * min(lane.chunk, most_in_chunk)):
-                wanted[lane.step.step_id] = most
+        wanted = {lane.step.step_id: 0 for lane in ready}
+        for _, equals in groupby(ready, key=lambda lane: lane.priority):
+            peers = list(equals)
+            for lane, chunks in _shares([lane for lane in peers if not lane.on_loop], free_chunks):
+                if most := min(free_slots, chunks * min(lane.chunk, most_in_chunk)):
+                    wanted[lane.step.step_id] = most
+                    free_slots -= most
+                    free_chunks -= chunks
+            for lane, share in _shares([lane for lane in peers if lane.on_loop], free_slots):
+                wanted[lane.step.step_id] = share
+                free_slots -= share
+        for lane in ready:
+            if wanted[lane.step.step_id]:
                 self._serve(lane)
-                free_slots -= most
-        for lane, share in _shares([lane for lane in ready if lane.on_loop], free_slots):
-            wanted[lane.step.step_id] = share
-            self._serve(lane)
+            elif not lane.limited:
+                del wanted[lane.step.step_id]
         return wanted
 
     def _serve(self, lane: Lane) -> None:
         self._served += 1
-        lane.served = self._served
+        lane.served_before, lane.served = lane.served, self._served
 
     def next_due(self) -> float | None:
         """Of all of them; seconds of the steady clock."""

@@ -52,7 +52,7 @@ class Planning:
         """How many they are."""
         return len(self._running)
 
-    def start(self, claimed: ClaimedPlan, step_type: type[StepType[Any]] | None) -> None:
+    def start(self, claimed: ClaimedPlan, step_type: type[StepType[Any]]) -> None:
         task = asyncio.create_task(self._plan(claimed, step_type))
         self._running[claimed.step.step_id] = task
         self._attempts[claimed.step.step_id] = claimed.attempt
@@ -82,12 +82,10 @@ class Planning:
             del self._running[step_id]
         self._on_end()
 
-    async def _plan(self, claimed: ClaimedPlan, step_type: type[StepType[Any]] | None) -> None:
+    async def _plan(self, claimed: ClaimedPlan, step_type: type[StepType[Any]]) -> None:
         step_id, attempt = claimed.step.step_id, claimed.attempt
         intake = _Intake(self._writer, step_id, attempt)
         try:
-            if step_type is None:
-                raise PermanentError(f"no step type {claimed.step.type!r} is installed here")
             if inspect.isasyncgenfunction(step_type.plan):
                 await self._plan_on_loop(claimed, step_type, intake)
             else:

@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sized
+from collections.abc import Coroutine, Iterable, Mapping, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from app.queue.changes import ItemsStopped, RunChanged, RunDeleted, StepChanged, StepReleased, WorkAdded, WorkStopped
+from app.queue.changes import (
+    ItemsStopped,
+    PriorityChanged,
+    RunChanged,
+    RunDeleted,
+    StepChanged,
+    StepReleased,
+    WorkAdded,
+    WorkStopped,
+)
 from app.queue.database import Database
+from app.queue.limits import limits_by_type
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
 from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, steps_of, workable_steps
 from app.queue.store.deadlines import end_overdue
 from app.queue.store.delete import deletions_begun
+from app.queue.store.limiting import set_type_limits
 from app.queue.store.owners import OwnerLost
 from app.queue.store.plan import ClaimedPlan, claim_plans
+from app.queue.store.waiting import begin_anew
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.deadlines import Deadlines
 from app.work.lanes import Lane, Lanes
@@ -63,7 +75,8 @@ class Runner:
     slots), one after the other; quick ones are handed to a process a few at a time, and count as running from then on.
 
     `alone`: no other runner can be at work on the database, as a lock proves. Otherwise each watches over the others,
-    and `lease` is how many seconds one that holds work may be silent.
+    and `lease` is how many seconds one that holds work may be silent. `limits`: those of step types, as (name, "2" or
+    "60/minute").
     """
 
     def __init__(
@@ -75,6 +88,7 @@ class Runner:
         slots: int,
         lease: float = LEASE,
         alone: bool = True,
+        limits: Iterable[tuple[str, str]] = (),
     ) -> None:
         url = database.address
         self._writer = writer
@@ -86,6 +100,8 @@ class Runner:
         self._watch = None if alone else Watch(database, writer, lambda: self._lease.name, self._lease.interval)
         self._outbox = Outbox(self._lease, self._wake.set)
         self._processes = ProcessPool(default_size(slots))
+        self._offered = frozenset(step_types)
+        self._limits = limits_by_type(limits)
         self._lanes = Lanes(step_types)
         self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
         self._process_work = ProcessWork(self._outbox, writer, url, self._processes, self._wake.set)
@@ -120,6 +136,10 @@ class Runner:
         rescued = await self._lease.open()
         if rescued:
             log.info("work of a server that ended was taken back", items=rescued)
+        for unknown in sorted(self._limits.keys() - self._offered):
+            log.warning("a limit is for a step type that is not known here", step_type=unknown)
+        await self._writer(set_type_limits, self._limits)
+        await self._writer(begin_anew, self._offered if self._slots else None)
         for manager_id in await self._writer(deletions_begun):
             self._sweeping.sweep(manager_id)
         for step in await self._writer(workable_steps):
@@ -177,8 +197,11 @@ class Runner:
                     self._process_work.cancel(worker_ids)
                 case RunChanged(manager_id, status) if status in FINAL:
                     self._deadlines.forget(manager_id)
+                    self._lanes.forget_run(manager_id)
                 case RunChanged(manager_id):
                     self._deadlines.look_again(manager_id)
+                case PriorityChanged(manager_id, priority):
+                    self._lanes.prioritise(manager_id, priority)
                 case RunDeleted(manager_id):
                     self._sweeping.sweep(manager_id)
                 case _:
@@ -212,7 +235,7 @@ class Runner:
         self._stopped_meanwhile.clear()
         try:
             owner = self._lease.name
-            plans = await self._lease.write(claim_plans, self._slots, owner)
+            plans = await self._lease.write(claim_plans, self._slots, owner, self._offered)
         except Exception:
             self._plans_waiting = True
             raise
@@ -227,6 +250,7 @@ class Runner:
 
     def _plan(self, plan: ClaimedPlan) -> None:
         step_type = self._lanes.step_type(plan.step.type)
+        assert step_type is not None  # only what is offered is claimed
         self._planning.start(plan, step_type)
 
     async def _claim_items(self) -> None:
@@ -247,6 +271,9 @@ class Runner:
         if owner != self._lease.name:
             return  # taken over before we heard that they are ours
         self._keep(claimed.items)
+        gotten = {item.step_id for item in claimed.items}
+        for step_id in wanted:
+            self._lanes.answered(step_id, step_id in gotten, step_id in claimed.limited)
         for step_id, due_at in claimed.due_at.items():
             self._lanes.drained(step_id, due_at, marks[step_id])
         by_step: dict[int, list[Any]] = {}

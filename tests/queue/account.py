@@ -68,6 +68,9 @@ class Run:
     began: bool = False
     number: int = 0
     """That of its definition."""
+    limit: int | None = None
+    """Work items at once, of all runs of its definition."""
+    priority: int = 0
 
     @property
     def is_active(self) -> bool:

@@ -30,6 +30,7 @@ from sqlalchemy import delete
 from app.queue import audit
 from app.queue.actor import Actor, Place
 from app.queue.database import Database
+from app.queue.limits import Limits
 from app.queue.models import Kind
 from app.queue.pauses import QUEUE, Scope
 from app.queue.rerun_reading import repeating
@@ -37,13 +38,16 @@ from app.queue.run_plan import FailureAction, OnError, RunPlan, StepPlan, Tolera
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import JobFilter, LogFilter, RunFilter, Snapshot
 from app.queue.status import Status
-from app.queue.store.cancel import cancel, cancel_item, cancel_step, time_out
+from app.queue.store.cancel import cancel, cancel_item, cancel_step
 from app.queue.store.claim import claim, release, release_plan, rescue
+from app.queue.store.deadlines import time_out
 from app.queue.store.delete import NotOver, delete_run, deletions_begun
 from app.queue.store.finish import Ending, finish
+from app.queue.store.limiting import set_type_limits
 from app.queue.store.logging import Line, log
 from app.queue.store.pause import NothingToPause, pause_as, resume_as
 from app.queue.store.plan import NewItem, claim_plans, end_planning, fail_planning, plan, spawn
+from app.queue.store.priority import NothingToPrioritise, prioritise_as
 from app.queue.store.rerun import NotRepeatable, rerun_as
 from app.queue.store.retry import Again, NothingToRetry, retry
 from app.queue.store.start import AlreadyRunning, start
@@ -72,6 +76,7 @@ HAPPENS = {
     *(f"{verb} of the {scope}" for verb in ("pause", "resume") for scope in ("run", "definition", "queue")),
     *(f"tolerance exceeded: {action}" for action in FailureAction),
     *("claim of what is paused", "claim of what is not yet due", "attempt after a wait"),
+    "claim of what a limit allows no more of",
     *("release", "release of a plan", "rescue: run again", "rescue: lost too often", "delete"),
     *("rerun", "rerun from a step on", "rerun that is refused: AlreadyRunning", "rerun that is refused: NotRepeatable"),
 }
@@ -94,6 +99,8 @@ ENDINGS = st.tuples(
     PICK, st.booleans(), st.sampled_from([0, 0, 0, -1, 1]), st.sampled_from([False, False, False, True])
 )
 """Which work item, whether it succeeds, by which attempt beside the current one, whether its error is permanent."""
+LIMIT = st.sampled_from([None, None, 1, 2, 3])
+PRIORITY = st.integers(-1, 1)
 ANN = Actor(Place.PAGE, "ann")
 
 
@@ -118,9 +125,10 @@ class Histories(RuleBasedStateMachine):
         self.now = 1_000_000.0
         self.lists = cycle(product((None, *Kind), Status))
         """The lists behind the numbers: one of them is looked at after each move."""
+        self.type_limit: int | None = None
         self.last_revision = 0
         self._open()
-        self.start_a_run(shape, tolerance)
+        self.start_a_run(shape, tolerance, None, None, 0)
         self.plan_what_is_released(sizes, True, 1)
 
     def _open(self) -> None:
@@ -149,23 +157,62 @@ class Histories(RuleBasedStateMachine):
     def _close(self) -> None:
         self.loop.run_until_complete(self.writer.close())
 
-    @rule(shape=STEPS, tolerance=TOLERANCE)
+    @rule(shape=STEPS, tolerance=TOLERANCE, limit=LIMIT, of_steps=LIMIT, priority=PRIORITY)
     @precondition(lambda self: len(self.runs) < 4)
-    def start_a_run(self, shape: Any, tolerance: Tolerance) -> None:
+    def start_a_run(
+        self, shape: Any, tolerance: Tolerance, limit: int | None, of_steps: int | None, priority: int
+    ) -> None:
         plans = tuple(
-            StepPlan(f"s{n}", "trial", "", tuple(f"s{d}" for d in sorted(depends) if d < n), on_error, always_run)
+            StepPlan(
+                f"s{n}",
+                "trial",
+                "",
+                tuple(f"s{d}" for d in sorted(depends) if d < n),
+                on_error,
+                always_run,
+                limits=Limits(of_steps),
+            )
             for n, (on_error, always_run, depends) in enumerate(shape)
         )
         self.number += 1
-        run_plan = RunPlan(f"definition {self.number}", "Trial", plans, tolerance=tolerance)
+        number = (self.number + 1) // 2  # two runs of each definition
+        run_plan = RunPlan(
+            f"definition {number}",
+            "Trial",
+            plans,
+            tolerance=tolerance,
+            limits=Limits(limit),
+            priority=priority,
+            concurrency=9,
+        )
         manager_id = self.write(start, run_plan)
         steps = [Step(step, manager_id + 1 + n) for n, step in enumerate(plans)]
-        self.runs.append(Run(manager_id, tolerance, steps, number=self.number))
+        run = Run(manager_id, tolerance, steps, number=number, limit=limit, priority=priority)
+        self.runs.append(run)
+
+    @rule(limit=LIMIT)
+    def limit_the_step_type(self, limit: int | None) -> None:
+        self.type_limit = limit
+        self.write(set_type_limits, {} if limit is None else {"trial": Limits(limit)})
+
+    @rule(pick=PICK, priority=PRIORITY)
+    @precondition(lambda self: self.runs)
+    def change_a_priority(self, pick: int, priority: int) -> None:
+        run = self.runs[pick % len(self.runs)]
+        if run.is_active:
+            assert self.write(prioritise_as, run.id, priority, ANN) == (priority != run.priority)
+            run.priority = priority
+        else:
+            with pytest.raises(NothingToPrioritise):
+                self.write(prioritise_as, run.id, priority, ANN)
 
     @rule(sizes=SIZES, end=st.booleans(), pick=PICK)
     @precondition(lambda self: self.runs)
     def plan_what_is_released(self, sizes: list[int], end: bool, pick: int) -> None:
-        for claimed in self.write(claim_plans, 2):
+        plans = self.write(claim_plans, 2)
+        order = [(-self._step(claimed.step.step_id)[0].priority, claimed.step.step_id) for claimed in plans]
+        assert order == sorted(order)
+        for claimed in plans:
             run, step = self._step(claimed.step.step_id)
             assert not self._begins_nothing(run)
             step.status, step.planner, step.began = "running", claimed.attempt, True
@@ -216,21 +263,43 @@ class Histories(RuleBasedStateMachine):
     def claim_some(self, pick: int, most: int) -> None:
         run, step = self._rather(pick, self._with("pending"), self._steps())
         pending = {item_id: item for item_id, item in sorted(step.items.items()) if item.status == "pending"}
-        expected = [item_id for item_id, item in pending.items() if item.due_at <= self.now][:most]
+        due = [item_id for item_id, item in pending.items() if item.due_at <= self.now]
         if paused := self._begins_nothing(run):
             self._drawn("claim of what is paused", pending)
-            expected = []
+            due = []
+        room = self._room(run, step)
+        expected = due[: min(most, room)]
         claimed = self.write(claim, {step.id: most})
         assert [item.id for item in claimed.items] == expected
-        later = [item.due_at for item_id, item in pending.items() if item_id not in expected and not paused]
-        wanted = {} if len(expected) == most else {step.id: min(later, default=None)}
+        is_full = not paused and len(expected) == room
+        limited = is_full and len(due) > len(expected)
+        assert claimed.limited == ({step.id} if limited else set())
+        later = [] if paused or limited else [pending[each].due_at for each in pending if each not in expected]
+        wanted = {} if len(expected) == most and not is_full else {step.id: min(later, default=None)}
         assert claimed.due_at == wanted
         self._drawn("claim of what is not yet due", any(wanted.values()))
+        self._drawn("claim of what a limit allows no more of", limited)
         for item in claimed.items:
             mine = step.items[item.id]
             mine.status, mine.began = "running", True
             mine.attempt += 1
             assert mine.attempt == item.attempt
+
+    def _room(self, run: Run, step: Step) -> int:
+        """How many of the step's work items may begin, by every limit that there is."""
+        rooms = [999]
+        for limit, counted in (
+            (self.type_limit, lambda other, its: True),
+            (run.limit, lambda other, its: other.number == run.number),
+            (
+                step.plan.limits.work_items,
+                lambda other, its: other.number == run.number and its.plan.name == step.plan.name,
+            ),
+        ):
+            if limit is not None:
+                at_work = sum(its.number("running") for other, its in self._steps() if counted(other, its))
+                rooms.append(max(0, limit - at_work))
+        return min(rooms)
 
     @rule(seconds=st.sampled_from([1, 2, 4, 3600]))
     def time_passes(self, seconds: int) -> None:
@@ -483,7 +552,8 @@ class Histories(RuleBasedStateMachine):
         for step, of_original in zip(steps, original.steps, strict=True):
             if of_original in taken:
                 step.status, step.taken = "skipped", True
-        self.runs.append(run := Run(manager_id, original.tolerance, steps, number=original.number))
+        run = replace(original, id=manager_id, steps=steps, status="pending", began=False)
+        self.runs.append(run)
         run.settle()
         self._drawn("rerun" if not taken else "rerun from a step on")
 
@@ -559,7 +629,7 @@ class Histories(RuleBasedStateMachine):
         shown = {run.id: run for run in snapshot.runs(RunFilter(), 100).runs}
         assert sorted(shown) == [run.id for run in self.runs]
         for run in self.runs:
-            assert shown[run.id].status == run.status
+            assert (shown[run.id].status, shown[run.id].priority) == (run.status, run.priority)
             assert (shown[run.id].paused is not None) == (run.is_active and self._begins_nothing(run))
             for step, row in zip(run.steps, shown[run.id].steps, strict=True):
                 assert (row.id, row.status, row.log_count) == (step.id, step.status, step.lines)

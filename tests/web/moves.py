@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from app.queue.actor import Actor, Place
 from app.queue.documents import Document
+from app.queue.limits import Limits
 from app.queue.models import Level
 from app.queue.pauses import QUEUE, Scope
 from app.queue.rerun_reading import repeating
@@ -19,6 +21,7 @@ from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
 from app.queue.store.pause import NothingToPause, pause_as, resume_as
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
+from app.queue.store.priority import NothingToPrioritise, prioritise_as
 from app.queue.store.rerun import NotRepeatable, rerun_as
 from app.queue.store.retry import Again, NothingToRetry, retry
 from app.queue.store.start import start
@@ -41,11 +44,13 @@ class Moves:
         self._ended: list[tuple[int, ClaimedItem]] = []
 
     async def start(self, number: int) -> None:
-        first = StepPlan("first", "trial", on_error=(OnError.FAIL, OnError.CONTINUE)[number % 2])
+        limits = Limits((None, 1, 2)[number % 3], "1/hour" if number % 10 == 7 else None)
+        first = StepPlan("first", "trial", on_error=(OnError.FAIL, OnError.CONTINUE)[number % 2], limits=limits)
         second = StepPlan("second", "trial", depends=("first",))
         third = StepPlan("third", "trial", depends=(), always_run=number % 3 == 0)
         tolerance = Tolerance(number % 5 - 1, list(FailureAction)[number % 3])
         run = RunPlan("trial", "Trial", (first, second, third), tolerance=tolerance, concurrency=100)
+        run = replace(run, limits=Limits((None, 3)[number % 2]), priority=number % 3)
         self.runs.append(await self.write(start, run))
 
     async def plan(self, number: int) -> None:
@@ -124,6 +129,11 @@ class Moves:
     async def resume(self, number: int) -> None:
         if self.runs:
             await self.write(resume_as, self._scope(number), ACTORS[number % 2])
+
+    async def prioritise(self, number: int) -> None:
+        if self.runs:
+            with suppress(NothingToPrioritise):
+                await self.write(prioritise_as, self.runs[number % len(self.runs)], number % 4 - 1, ACTORS[0])
 
     def _scope(self, number: int) -> Scope:
         of_run = Scope(manager_id=self.runs[number % len(self.runs)])

@@ -60,6 +60,7 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/jobs/{job_id}/retries",
         "/api/jobs/{job_id}/reruns",
         "/api/jobs/{job_id}/pause",
+        "/api/jobs/{job_id}/priority",
         "/api/queue/pause",
         "/api/pauses",
         "/api/definitions/{definition_id}/pause",

@@ -367,7 +367,7 @@ def test_without_trouble_nothing_is_said_of_it(site: Site) -> None:
 
 KNOWN = {
     *("a", "article", "bdi", "button", "code", "div", "form", "h1", "h2", "header", "input", "label", "li", "nav"),
-    *("ol", "option", "p", "pre", "section", "select", "span", "strong", "time", "ul"),
+    *("ol", "option", "p", "pre", "section", "select", "span", "strong", "time", "ul", "details", "summary"),
 }
 """What the pages of definitions consist of."""
 

@@ -42,7 +42,7 @@ HISTORIES = int(os.environ.get("HISTORIES", "2"))
 NUMBER = st.integers(0, 99)
 OFTEN = ["plan", "claim", "complete", "fail"]
 VERBS = ["start", *OFTEN, *OFTEN, *OFTEN, "retry", "retry", "cancel", "log", "flood", "save", "use", "remove", "delete"]
-VERBS += ["cancel_part", "pause", "resume", "resume", "rerun"]
+VERBS += ["cancel_part", "pause", "resume", "resume", "rerun", "prioritise"]
 
 
 ALWAYS = (QueueView(), JobsView(JobFilter(Kind.WORKER, Status.FAILED)), DocumentsView(DocumentFilter(text="by")))

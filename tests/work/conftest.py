@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from app.queue.store.start import start
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.registry import StepTypes
 from app.work.runner import Runner
+from app.work.step_type import StepType
 from tests.work import trial_steps
 
 PATIENCE = 60
@@ -37,6 +38,8 @@ class FaultyWriter:
         self.failing: set[str] = set()
         """Verbs of which the next call cannot be committed."""
         self.failed: list[str] = []
+        self.called: list[str] = []
+        """Verbs, in the order of their calls."""
         self.before_answer: dict[str, Callable[[], Awaitable[Any]]] = {}
         """By verb: what happens between the commit of its next call and its answer."""
 
@@ -44,6 +47,7 @@ class FaultyWriter:
         return self._call(verb, *arguments, **named)
 
     async def _call(self, verb: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        self.called.append(verb.__name__)
         if verb.__name__ in self.failing:
             self.failing.discard(verb.__name__)
             self.failed.append(verb.__name__)
@@ -77,9 +81,15 @@ class Works:
         self.write = FaultyWriter(Writer(database, self.monitor.hear))
 
     @asynccontextmanager
-    async def running(self, slots: int = 8, grace: float = 0.0) -> AsyncIterator[Runner]:
-        step_types = StepTypes([trial_steps.OnLoop, trial_steps.InProcess])
-        runner = Runner(self.database, self.write, self.monitor, step_types, slots)  # type: ignore[arg-type]
+    async def running(
+        self,
+        slots: int = 8,
+        grace: float = 0.0,
+        limits: Sequence[tuple[str, str]] = (),
+        also: Sequence[type[StepType[Any]]] = (),
+    ) -> AsyncIterator[Runner]:
+        step_types = StepTypes([trial_steps.OnLoop, trial_steps.InProcess, *also])
+        runner = Runner(self.database, self.write, self.monitor, step_types, slots, limits)  # type: ignore[arg-type]
         await runner.start()
         try:
             yield runner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,56 @@ def test_places_are_shared_out_evenly() -> None:
     for step_id in (1, 2, 3):
         lanes.open(claimed(step_id, "on_loop"))
     assert sorted(lanes.wanted(8, 0, 1).values()) == [2, 3, 3]
+
+
+def test_a_higher_priority_comes_first_and_the_others_get_the_rest() -> None:
+    lanes = Lanes({each.name: each for each in (OnLoop, InProcess)})
+    for step_id, type in enumerate(["on_loop", "in_process", "on_loop"], start=1):
+        lanes.open(claimed(step_id, type))
+    lanes.open(replace(claimed(4, "on_loop"), manager_id=2, priority=3))
+    assert lanes.wanted(8, 4, 1) == {4: 8}
+    lanes.drained(4, None, 0)
+    assert lanes.wanted(8, 4, 1) == {1: 2, 2: 4, 3: 2}
+    lanes.prioritise(1, 4)
+    lanes.fill(4, 0.0)
+    assert lanes.wanted(1, 0, 1) == {1: 1}
+    lanes.open(replace(claimed(5, "on_loop"), priority=0))
+    assert lanes.wanted(1, 0, 1) == {5: 1}, "of a run whose priority has changed"
+
+
+def test_whom_a_limit_left_with_nothing_is_the_next() -> None:
+    lanes = Lanes({"on_loop": OnLoop})
+    for step_id in (1, 2):
+        lanes.open(claimed(step_id, "on_loop"))
+    assert list(lanes.wanted(4, 0, 1)) == [1, 2]
+    for step_id, got_some in ((1, True), (2, False)):
+        lanes.answered(step_id, got_some, limited=True)
+        lanes.drained(step_id, None, 0)
+    assert lanes.wanted(4, 0, 1) == {}
+    for step_id in (1, 2):
+        lanes.fill(step_id, 0.0)
+    assert list(lanes.wanted(4, 0, 1)) == [2, 1]
+    assert lanes.wanted(0, 0, 1) == {2: 0, 1: 0}, "they find out why they wait"
+
+
+def test_processes_and_the_loop_take_turns_under_one_limit() -> None:
+    lanes = Lanes({each.name: each for each in (OnLoop, InProcess)})
+    lanes.open(claimed(1, "in_process"))
+    lanes.open(claimed(2, "on_loop"))
+    served = []
+    for _ in range(4):
+        first, *others = lanes.wanted(4, 2, 1)
+        served.append(first)
+        lanes.answered(first, True, limited=True)
+        for each in others:
+            lanes.answered(each, False, limited=True)
+    assert served == [1, 2, 1, 2]
+
+
+def test_nothing_is_claimed_of_a_step_type_that_is_unknown_here() -> None:
+    lanes = Lanes({"on_loop": OnLoop})
+    lanes.open(claimed(1, "nowhere"))
+    assert lanes.wanted(4, 4, 1) == {}
 
 
 class Either(Settings):

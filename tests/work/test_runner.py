@@ -15,7 +15,7 @@ from app.queue.models import Kind
 from app.queue.pauses import Scope
 from app.queue.run_plan import Retry, StepPlan
 from app.queue.snapshot import JobFilter, LogFilter
-from app.queue.status import Status
+from app.queue.status import FINAL, Status
 from app.queue.store.cancel import cancel, cancel_item
 from app.queue.store.deadlines import time_out
 from app.queue.store.delete import delete_run, deletions_begun
@@ -25,6 +25,7 @@ from app.queue.tables import metadata
 from app.work import frames, loop_work
 from app.work.loop_work import LoopWork, _Running
 from app.work.processes import WorkerProcess
+from tests.work import trial_steps
 from tests.work.conftest import PATIENCE, Works
 
 
@@ -166,9 +167,20 @@ async def test_a_plan_that_fails_fails_its_step(works: Works, where: str) -> Non
     assert run.steps[0].reason.startswith("planning failed: ")
 
 
-async def test_a_step_of_an_unknown_type_fails_and_says_so(works: Works) -> None:
-    run = await works.run_to_end(step("nowhere", "a"))
-    assert run.steps[0].reason == "planning failed: no step type 'nowhere' is installed here"
+async def test_a_step_that_nobody_offers_waits_for_whoever_does(works: Works) -> None:
+    async with works.running():
+        manager_id = await works.start(step("nowhere", "a"), step("on_loop", "b", name="two", depends=()))
+        await works.until(lambda snapshot: snapshot.run(manager_id).steps[1].status in FINAL)
+        waiting = works.run(manager_id)
+        assert waiting.steps[0].status is Status.PENDING
+        assert waiting.steps[0].reason == "no worker offers the step type nowhere"
+        assert waiting.reason == "step one: no worker offers the step type nowhere"
+
+    class Nowhere(trial_steps.OnLoop):
+        name = "nowhere"
+
+    async with works.running(also=[Nowhere]):
+        assert (await works.ended(manager_id)).status is Status.COMPLETED
 
 
 @BOTH

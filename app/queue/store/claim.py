@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Float, bindparam, func, select, update
 
 from app.queue.changes import StepChanged, StepReleased, WorkAdded
+from app.queue.limits import Limited, scopes_of
 from app.queue.pauses import is_anything_paused, is_paused
 from app.queue.status import MAX_ATTEMPTS, Status
 from app.queue.store.counting import count
 from app.queue.store.finish import Ending, finish
+from app.queue.store.limiting import Ledger, limits_of
 from app.queue.store.logging import log_line
 from app.queue.store.lost import keep_lost, lost_before
-from app.queue.tables import attempt, manager_job, step_job, worker_job
+from app.queue.store.waiting import Wait, forget_wait, note_wait
+from app.queue.tables import attempt, manager_job, step_job, step_type_limit, step_wait, worker_job
+from app.queue.waiting import next_attempt
 from app.queue.whereabouts import here, told
 from app.queue.writer import Transaction
 
@@ -58,15 +62,24 @@ class ClaimedStep:
     """Of the step or of its run, whichever comes first."""
     paused: bool = False
     """Whether nothing of it may begin."""
+    priority: int = 0
+    """Of its run: the higher goes first."""
+    limits: tuple[Limited, ...] = ()
+    """What its work items may not exceed, together with others."""
+    scopes: tuple[str, ...] = ()
+    """In which its work items count for limits, its own or others'."""
+    waits: bool = False
+    """Whether it says what its work items wait for (see `StepWait`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a claim took. `due_at`: per step of which all due items were taken, when its next one is due, if any is
-    left."""
+    """What a claim took. `due_at`: per step of which all was taken that may begin now, when to ask again, if any is
+    left; None: it will be told. `limited`: those of them of which a limit keeps more from beginning."""
 
     items: list[ClaimedItem]
     due_at: dict[int, float | None]
+    limited: set[int] = field(default_factory=set)
 
 
 # Materialized, since PostgreSQL may otherwise look for due items anew for every item that it finds, and take more.
@@ -97,6 +110,15 @@ _claim = (
     )
     .returning(worker_job.c.id, worker_job.c.step_id, worker_job.c.name, worker_job.c.input, worker_job.c.attempt)
 )
+_any_due = (
+    select(worker_job.c.id)
+    .where(
+        worker_job.c.step_id == bindparam("of_step"),
+        worker_job.c.status == Status.PENDING,
+        worker_job.c.due_at <= bindparam("now"),
+    )
+    .limit(1)
+)
 _next_due = select(func.min(worker_job.c.due_at)).where(
     worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.PENDING
 )
@@ -116,13 +138,25 @@ _wait_from_now = (
     )
     .values(due_at=bindparam("now", type_=Float) + worker_job.c.due_at - _last_ended)
 )
-_step_and_run = select(
-    step_job,
-    manager_job.c.parameters,
-    manager_job.c.deadline.label("run_deadline"),
-    manager_job.c.timeout.label("run_timeout"),
-    is_anything_paused.label("anything_paused"),
-).join(manager_job, manager_job.c.id == step_job.c.manager_id)
+_step_and_run = (
+    select(
+        step_job,
+        manager_job.c.parameters,
+        manager_job.c.deadline.label("run_deadline"),
+        manager_job.c.timeout.label("run_timeout"),
+        manager_job.c.definition,
+        manager_job.c.priority,
+        manager_job.c.most_running.label("run_most_running"),
+        manager_job.c.rate.label("run_rate"),
+        step_type_limit.c.most_running.label("type_most_running"),
+        step_type_limit.c.rate.label("type_rate"),
+        step_wait.c.step_id.label("wait_step"),
+        is_anything_paused.label("anything_paused"),
+    )
+    .join(manager_job, manager_job.c.id == step_job.c.manager_id)
+    .outerjoin(step_type_limit, step_type_limit.c.type == step_job.c.type)
+    .outerjoin(step_wait, step_wait.c.step_id == step_job.c.id)
+)
 _steps = _step_and_run.where(step_job.c.id.in_(bindparam("step_ids", expanding=True)))
 _paused_steps = (
     select(step_job.c.id)
@@ -170,23 +204,56 @@ _plan_again = (
 
 
 def claim(transaction: Transaction, wanted: Mapping[int, int], by: str | None = None) -> Claimed:
-    """Takes pending work items that are due: of each step (by id) up to that many, the longest waiting first. `by`: the
-    owner whose they are from now on."""
+    """Takes pending work items that are due: of each step (by id) up to that many, the longest waiting first, and never
+    more than the limits allow. What is left of a limit goes to the steps in the order of `wanted`. A step of which 0
+    are wanted finds out why it waits. `by`: the owner whose they are from now on."""
+    steps = {step.step_id: step for step in steps_of(transaction, list(wanted))}
     claimed = Claimed([], {})
-    for step in steps_of(transaction, list(wanted)):
+    ledger = Ledger(transaction, [each for step in steps.values() if not step.paused for each in step.limits])
+    for step in (steps[step_id] for step_id in wanted if step_id in steps):
         if step.paused:
             claimed.due_at[step.step_id] = None  # whoever resumes tells of the work
             continue
-        most = wanted[step.step_id]
-        parameters = {"of_step": step.step_id, "most": most, "now": transaction.now, "by": by or here()}
-        items = [ClaimedItem(*row) for row in transaction.connection.execute(_claim, parameters)]
-        if len(items) < most:
-            claimed.due_at[step.step_id] = _next_due_of(transaction, step.step_id)
-        if items:
-            claimed.items.extend(sorted(items, key=lambda item: item.id))
-            count(transaction, step.step_id, {Status.PENDING: -len(items), Status.RUNNING: len(items)})
-            transaction.changes.append(StepChanged(step.manager_id, step.step_id, step.name, Status.RUNNING))
+        _claim_of(transaction, step, wanted[step.step_id], by or here(), claimed, ledger)
     return claimed
+
+
+def _claim_of(
+    transaction: Transaction, step: ClaimedStep, most: int, by: str, claimed: Claimed, ledger: Ledger
+) -> None:
+    room = ledger.room(step.limits) if step.limits else most
+    items = _take(transaction, step, min(most, room or 0), by)
+    claimed.items.extend(items)
+    if items:
+        ledger.took(step.limits, step.manager_id, step.scopes, len(items))
+    refusal = ledger.refusal(step.limits, step.manager_id) if step.limits else None
+    if len(items) == most and not refusal:
+        if step.waits:
+            forget_wait(transaction, _changed(step))
+        return
+    of_step = {"of_step": step.step_id, "now": transaction.now}
+    if refusal and transaction.connection.execute(_any_due, of_step).first():
+        claimed.due_at[step.step_id] = refusal.due_at
+        claimed.limited.add(step.step_id)
+        if refusal.wait:
+            note_wait(transaction, _changed(step), refusal.wait)
+        return
+    next_due = claimed.due_at[step.step_id] = _next_due_of(transaction, step.step_id)
+    if next_due is not None and next_due > transaction.now:
+        note_wait(transaction, _changed(step), Wait("", next_attempt(next_due)))
+    elif step.waits:
+        forget_wait(transaction, _changed(step))
+
+
+def _take(transaction: Transaction, step: ClaimedStep, most: int, by: str) -> list[ClaimedItem]:
+    if most <= 0:
+        return []
+    parameters = {"of_step": step.step_id, "most": most, "now": transaction.now, "by": by}
+    items = [ClaimedItem(*row) for row in transaction.connection.execute(_claim, parameters)]
+    if items:
+        count(transaction, step.step_id, {Status.PENDING: -len(items), Status.RUNNING: len(items)})
+        transaction.changes.append(_changed(step))
+    return sorted(items, key=lambda item: item.id)
 
 
 def _next_due_of(transaction: Transaction, step_id: int) -> float | None:
@@ -199,6 +266,10 @@ def _next_due_of(transaction: Transaction, step_id: int) -> float | None:
     if transaction.connection.execute(_wait_from_now, {**of_step, "now": transaction.now}).rowcount:
         due_at = transaction.connection.execute(_next_due, of_step).scalar_one()
     return due_at
+
+
+def _changed(step: ClaimedStep) -> StepChanged:
+    return StepChanged(step.manager_id, step.step_id, step.name, Status.RUNNING)
 
 
 def workable_steps(transaction: Transaction) -> list[ClaimedStep]:
@@ -230,6 +301,10 @@ def _claimed_step(row: Any, paused: bool = False) -> ClaimedStep:
         row.timeout,
         deadline,
         paused,
+        row.priority,
+        limits_of(row),
+        scopes_of(row.definition, row.name, row.type),
+        row.wait_step is not None,
     )
 
 

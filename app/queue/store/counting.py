@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from app.queue.models import Level
 from app.queue.prepared import PreparedUpdate
 from app.queue.status import Status
+from app.queue.store.waiting import tell_waiting
 from app.queue.tables import log_counter, minute_counter, step_counter, step_job
 from app.queue.writer import Transaction
 
@@ -53,6 +54,8 @@ def count(transaction: Transaction, step_id: int, deltas: Mapping[Status, int]) 
     rows = [{"of_step": step_id, "of_status": status, "delta": delta} for status, delta in deltas.items() if delta]
     if rows:
         transaction.connection.execute(_change, rows)
+    if deltas.get(Status.RUNNING, 0) < 0:
+        tell_waiting(transaction, step_id)
 
 
 def count_lines(transaction: Transaction, step_id: int, added: Mapping[str, int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from app.queue.store.claim import ClaimedStep, steps_of
 from app.queue.store.counting import count, counts_of
 from app.queue.store.logging import log_line
 from app.queue.store.roll_up import advance, end_step, roll_up, stop_work
+from app.queue.store.waiting import note_not_offered
 from app.queue.tables import manager_job, step_job, worker_job
 from app.queue.text import storable, stored_json
 from app.queue.whereabouts import here
@@ -44,9 +45,10 @@ _ready = (
     select(step_job.c.id)
     .join(manager_job, manager_job.c.id == step_job.c.manager_id)
     .where(step_job.c.ready, step_job.c.status.in_(ACTIVE), ~is_paused)
-    .order_by(step_job.c.id)
+    .order_by(manager_job.c.priority.desc(), step_job.c.id)
     .limit(bindparam("most"))
 )
+_ready_and_offered = _ready.where(step_job.c.type.in_(bindparam("types", expanding=True)))
 _claim_plan = (
     update(step_job)
     .where(step_job.c.id == bindparam("of_step"), step_job.c.ready, step_job.c.status.in_(ACTIVE))
@@ -108,10 +110,18 @@ _insert_items = PreparedInsert(
 )
 
 
-def claim_plans(transaction: Transaction, most: int, by: str | None = None) -> list[ClaimedPlan]:
+def claim_plans(
+    transaction: Transaction, most: int, by: str | None = None, offered: Collection[str] | None = None
+) -> list[ClaimedPlan]:
     """Takes up to that many steps that wait to be planned; each is running from now on, and so is its run. `by`: the
-    owner who plans them."""
-    step_ids = transaction.connection.execute(_ready, {"most": most}).scalars().all()
+    owner who plans them. `offered`: the step types that the claimer knows, if not all; the others wait for somebody who
+    does, and say so."""
+    if offered is None:
+        ready = transaction.connection.execute(_ready, {"most": most})
+    else:
+        note_not_offered(transaction, offered)
+        ready = transaction.connection.execute(_ready_and_offered, {"most": most, "types": sorted(offered)})
+    step_ids = ready.scalars().all()
     claimed = (_claim_one_plan(transaction, step_id, by or here()) for step_id in step_ids)
     return [plan for plan in claimed if plan]
 

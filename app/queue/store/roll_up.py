@@ -27,6 +27,7 @@ from app.queue.status import (
 from app.queue.store.counting import count, counts_of, failures_of_run
 from app.queue.store.ending import end_of
 from app.queue.store.logging import log_line
+from app.queue.store.waiting import forget_wait_of_ended
 from app.queue.tables import manager_job, pause, step_job, worker_job
 from app.queue.totals import told
 from app.queue.writer import Transaction
@@ -146,6 +147,7 @@ def end_step(transaction: Transaction, step_id: int, verdict: Verdict) -> None:
     ).one_or_none()
     if ended is None:
         return
+    forget_wait_of_ended(transaction, step_id)
     level = "error" if verdict.status is Status.FAILED else "info"
     if ended.totals:
         log_line(transaction, step_id, "info", f"in all: {told(ended.totals.items())}")

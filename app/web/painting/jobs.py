@@ -47,7 +47,8 @@ class JobRow:
 
     @property
     def sentence(self) -> str:
-        return self.job.error or self.job.reason
+        waits = self.job.status is Status.PENDING and self.job.reason
+        return waits or self.job.error or self.job.reason
 
     @property
     def can_cancel(self) -> bool:
