@@ -19,7 +19,9 @@ _COMMANDS = {
     "rerun": ("app.cli.control", "rerun"),
     "pause": ("app.cli.control", "pause"),
     "resume": ("app.cli.control", "resume"),
+    "acknowledge": ("app.cli.control", "acknowledge"),
     "delete": ("app.cli.control", "delete"),
+    "bulk": ("app.cli.bulk", "bulk"),
     "check": ("app.cli.check", "check"),
 }
 

@@ -66,11 +66,13 @@ class LevelCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Counts of every job there is, by kind."""
+    """Counts of every job there is, by kind. `open_failures`: how many failed without anybody having acknowledged
+    it."""
 
     manager: Counts
     step: Counts
     worker: Counts
+    open_failures: int = 0
 
     @property
     def all(self) -> Counts:
@@ -82,6 +84,15 @@ class Statistics:
             if kind is None
             else {Kind.MANAGER: self.manager, Kind.STEP: self.step, Kind.WORKER: self.worker}[kind]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who has said, when, and with which note, that a failure needs no more looking at."""
+
+    who: str
+    at: float
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +121,10 @@ class StepRecord:
     """(name, amount): what it has used in all, such as tokens."""
     taken_from: int | None = None
     """The run whose results stand for this step."""
+    open_failures: int = 0
+    """Its work items that failed, and its planning if that did, which nobody has acknowledged."""
+    acknowledgement: Acknowledgement | None = None
+    """Of the failure of its planning."""
 
     @property
     def is_final(self) -> bool:
@@ -153,6 +168,10 @@ class RunRecord:
         return Counts.sum(step.counts for step in self.steps)
 
     @property
+    def open_failures(self) -> int:
+        return sum(step.open_failures for step in self.steps)
+
+    @property
     def document_count(self) -> int:
         return sum(step.document_count for step in self.steps)
 
@@ -186,6 +205,10 @@ class JobRecord:
     document_count: int
     counts: Counts | None
     """Of its work items; None for a work item."""
+    open_failures: int = 0
+    """Those of it, or of what is part of it, that nobody has acknowledged."""
+    acknowledgement: Acknowledgement | None = None
+    """Of its failure, if it is a work item, or a step that failed by its planning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +289,14 @@ class FailureGroup:
     count: int
     first: FailedItem
     last: FailedItem
+    acknowledged: int = 0
+    """How many of them are."""
+    acknowledgement: Acknowledgement | None = None
+    """The last one of any."""
+
+    @property
+    def open(self) -> int:
+        return self.count - self.acknowledged
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ with every commit that changed something.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -21,8 +21,10 @@ from app.queue import (
     document_lists,
     failure_reading,
     minute_reading,
+    open_failures,
     run_reading,
 )
+from app.queue.bulk_reading import BulkReading
 from app.queue.database import Database
 from app.queue.definition_reading import DefinitionState, RunBrief
 from app.queue.deletions import deletions_in
@@ -102,11 +104,11 @@ class Snapshot:
 
     def statistics(self) -> Statistics:
         """Counts of all jobs, by kind and status."""
-        by_kind = (
+        managers, steps, workers = (
             Counts.of({status: int(number) for status, number in self._connection.execute(query)})
             for query in self._counting
         )
-        return Statistics(*by_kind)
+        return Statistics(managers, steps, workers, open_failures.total(self._connection, self._deleted))
 
     @property
     def _counting(self) -> tuple[Select[Any], ...]:
@@ -256,6 +258,15 @@ class Snapshot:
     def _present(self, matching: M) -> M:
         """The filter, without what is being deleted."""
         return replace(matching, without=self._deleted) if self._deleted else matching
+
+    @property
+    def bulk(self) -> BulkReading:
+        """Whole lists, and what became of bulk actions on them."""
+        return BulkReading(self._connection, self._deleted)
+
+    def all_jobs(self, matching: JobFilter, at_once: int) -> Iterator[Sequence[Any]]:
+        """All jobs of a list, so many at a time (see `BulkReading.jobs`)."""
+        return self.bulk.jobs(self._present(matching), at_once)
 
     @property
     def _lists(self) -> JobLists:

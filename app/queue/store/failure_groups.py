@@ -29,7 +29,10 @@ _name = PreparedUpdate(
 )
 _number = select(func.count()).select_from(failure_group).where(failure_group.c.step_id == bindparam("of_step"))
 _left = select(
-    func.count().label("left"), func.min(worker_job.c.id).label("first"), func.max(worker_job.c.id).label("last")
+    func.count().label("left"),
+    func.min(worker_job.c.id).label("first"),
+    func.max(worker_job.c.id).label("last"),
+    func.count(worker_job.c.acknowledgement_id).label("closed"),
 ).where(worker_job.c.step_id == bindparam("of_step"), worker_job.c.failure_pattern == bindparam("with_pattern"))
 _of_pattern = (failure_group.c.step_id == bindparam("of_step")) & (failure_group.c.pattern == bindparam("with_pattern"))
 _set = (
@@ -39,6 +42,7 @@ _set = (
         number=bindparam("left"),
         first_id=bindparam("first"),
         last_id=bindparam("last"),
+        acknowledged=bindparam("closed"),
         last_at=select(worker_job.c.finished_at).where(worker_job.c.id == bindparam("last")).scalar_subquery(),
     )
 )

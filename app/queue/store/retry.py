@@ -17,6 +17,7 @@ from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkAdded
 from app.queue.deletions import is_being_deleted
 from app.queue.retrying import Again, reopened, run_of, steps_of_run, stopped_with, was_stopped
 from app.queue.status import ACTIVE, FINAL, Status
+from app.queue.store.acknowledge import count_open, forget_planning
 from app.queue.store.counting import count
 from app.queue.store.failure_groups import forget_groups, regroup
 from app.queue.store.logging import log_line
@@ -99,6 +100,8 @@ def _move_chosen(transaction: Transaction, step: Any, again: Again, reason: str)
     if moved and again.is_whole:
         forget_groups(transaction, step.id)
     regroup(transaction, step.id, patterns)
+    if moved:
+        count_open(transaction, step.id)
     if Status.CANCELLED in chosen:
         moved += _move(transaction, step.id, Status.CANCELLED, chosen[Status.CANCELLED], reason)
     return moved
@@ -131,6 +134,7 @@ def _move(transaction: Transaction, step_id: int, source: Status, meant: ColumnE
             error=None,
             traceback=None,
             failure_pattern=None,
+            acknowledgement_id=None,
             claimed_by=None,
             started_at=None,
             finished_at=None,
@@ -167,6 +171,7 @@ def _reopen(transaction: Transaction, step: Any) -> None:
     to, plans = (Status.RUNNING, not step.planned) if began else (Status.PENDING, False)
     why = "planning work items" if plans else ""
     transaction.connection.execute(_reopen_step, {"of_step": step.id, "to": to, "why": why, "is_ready": plans})
+    forget_planning(transaction, step.id)
     transaction.changes.append(StepChanged(step.manager_id, step.id, step.name, to))
     if plans:
         transaction.changes.append(StepReleased(step.id))

@@ -10,7 +10,7 @@ from app.queue.snapshot import Snapshot
 from app.queue.status import Status
 from app.web import dom
 from app.web.logs.query import LogQuery, LogZoom
-from app.web.painting.counts import Progress, Scope, Tally, paint_progress, paint_tally
+from app.web.painting.counts import OpenFailures, Progress, Scope, Tally, paint_progress, paint_tally
 from app.web.painting.logs import QUEUE_PANEL, PanelSize
 from app.web.painting.steps import StepHead, took
 from app.web.painting.steps import paint_row as paint_step_row
@@ -47,6 +47,14 @@ class RunHead:
         """The preview of a retry of what failed, or, if a person cancelled the run, of that."""
         cancelled = "true" if self.run.status is Status.CANCELLED else None
         return dom.with_query(f"{dom.job_url(self.run.id)}/retries/new", {"cancelled": cancelled})
+
+    @property
+    def open(self) -> OpenFailures:
+        return OpenFailures(Scope.of_run(self.run), self.run.open_failures)
+
+    @property
+    def acknowledgement_url(self) -> str:
+        return dom.acknowledgement_url(self.run.id)
 
     @property
     def steps_done(self) -> int:
