@@ -50,7 +50,8 @@ class Again:
         if self.worker_id is not None:
             meant &= worker_job.c.id == self.worker_id
         if self.worker_ids is not None:
-            meant &= worker_job.c.id.in_(self.worker_ids)
+            # Found by their ids alone: an index of the step would lead past all the others of it.
+            meant = worker_job.c.id.in_(self.worker_ids) & (worker_job.c.step_id + 0 == step_id)
         failed = meant if self.pattern is None else meant & (worker_job.c.failure_pattern == self.pattern)
         cancelled = {Status.CANCELLED: meant} if self.cancelled and self.pattern is None else {}
         return {Status.FAILED: failed, **cancelled}

@@ -46,7 +46,9 @@ class Failures:
         """Its failed work items that are meant."""
         meant = (worker_job.c.step_id == step_id) & worker_job.c.failure_pattern.is_not(None)
         if self.worker_ids is not None:
-            meant &= worker_job.c.id.in_(self.worker_ids)
+            # Found by their ids alone: an index of the step would lead past all the others of it.
+            meant = worker_job.c.id.in_(self.worker_ids) & (worker_job.c.step_id + 0 == step_id)
+            meant &= worker_job.c.failure_pattern.is_not(None)
         if self.pattern is not None:
             meant &= worker_job.c.failure_pattern == self.pattern
         if self.until is not None:

@@ -98,7 +98,12 @@ _note = (
     .where(frozen_job.c.set_id == bindparam("of_set"), frozen_job.c.number == bindparam("of_number"))
     .values(outcome=bindparam("to"), why=bindparam("because"))
 )
-_TABLES = {Kind.MANAGER: manager_job, Kind.STEP: step_job, Kind.WORKER: worker_job}
+_NOW = {
+    Kind.MANAGER: (manager_job, (manager_job.c.id.label("manager_id"),)),
+    Kind.STEP: (step_job, (step_job.c.manager_id,)),
+    Kind.WORKER: (worker_job, (worker_job.c.manager_id, worker_job.c.step_id, worker_job.c.acknowledgement_id)),
+}
+"""What is asked of the jobs of each kind, beside their names and how they are."""
 _old = (
     select(frozen_set.c.id)
     .where(frozen_set.c.manager_id.is_(None), frozen_set.c.at < bindparam("before"))
@@ -228,12 +233,11 @@ class _Acting:
     def _present(self, members: Sequence[Any]) -> dict[int, Any]:
         """The jobs as they are now, by id; those of runs that are being deleted are gone."""
         found: dict[int, Any] = {}
-        for kind, table in _TABLES.items():
+        for kind, (table, more) in _NOW.items():
             if ids := [member.job_id for member in members if member.kind is kind]:
-                for row in self.transaction.connection.execute(select(table).where(table.c.id.in_(ids))):
-                    manager_id = row.id if kind is Kind.MANAGER else row.manager_id
-                    if manager_id not in self.deleted:
-                        found[row.id] = row
+                query = select(table.c.id, table.c.name, table.c.status, table.c.finished_at, *more)
+                rows = self.transaction.connection.execute(query.where(table.c.id.in_(ids)))
+                found |= {row.id: row for row in rows if row.manager_id not in self.deleted}
         return found
 
     def _settle(self, members: Sequence[Any], present: Mapping[int, Any]) -> int | None:
@@ -289,9 +293,8 @@ class _Acting:
 
     def _do(self, rows: Sequence[Any], kind: Kind) -> tuple[Outcome, str, int | None]:
         """`rows`: one run, one step, or work items of one step."""
-        first = rows[0]
-        manager_id = first.id if kind is Kind.MANAGER else first.manager_id
-        step_id = {Kind.MANAGER: None, Kind.STEP: first.id}.get(kind) if kind is not Kind.WORKER else first.step_id
+        first, manager_id = rows[0], rows[0].manager_id
+        step_id = None if kind is Kind.MANAGER else first.id if kind is Kind.STEP else first.step_id
         worker_ids = tuple(row.id for row in rows) if kind is Kind.WORKER else None
         done, deleting = True, None
         match self.action:
