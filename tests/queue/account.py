@@ -16,7 +16,8 @@ ERRORS = {"boom": "boom <n>", "bang": "bang"}
 
 @dataclass(eq=False)
 class Item:
-    """`by_failure`: it was cancelled because others failed, not by a person. `kept`: its attempts before the last."""
+    """`by_failure`: it was cancelled because others failed, not by a person. `kept`: its attempts before the last.
+    `seen`: somebody has acknowledged that it failed."""
 
     name: str
     status: str = "pending"
@@ -25,10 +26,11 @@ class Item:
     kept: int = 0
     error: str = ""
     by_failure: bool = False
+    seen: bool = False
 
     def run_again(self) -> None:
         self.kept += self.began
-        self.status, self.began = "pending", False
+        self.status, self.began, self.seen = "pending", False, False
 
 
 @dataclass(eq=False)
@@ -42,6 +44,13 @@ class Step:
     planned: bool = False
     items: dict[int, Item] = field(default_factory=dict)
     lines: int = 0
+    unplanned: str = ""
+    """"open" or "seen", once its planning has failed."""
+
+    @property
+    def open_failures(self) -> int:
+        unseen = sum(item.status == "failed" and not item.seen for item in self.items.values())
+        return unseen + (self.unplanned == "open")
 
     def number(self, status: str) -> int:
         return sum(item.status == status for item in self.items.values())
@@ -160,6 +169,7 @@ class Run:
         for step in (*going_on, *starting):
             step.status, step.by_failure = "running" if step in going_on else "pending", False
             step.planner = step.planner if step.planned else 0
+            step.unplanned = ""
         if self.status not in ("pending", "running"):
             self.status = "running" if self.began else "pending"
         self.settle()

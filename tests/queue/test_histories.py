@@ -35,6 +35,7 @@ from app.queue.run_plan import FailureAction, OnError, RunPlan, StepPlan, Tolera
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import JobFilter, LogFilter, RunFilter, Snapshot
 from app.queue.status import Status
+from app.queue.store.acknowledge import Failures, acknowledge, reopen
 from app.queue.store.cancel import cancel, cancel_item, cancel_step
 from app.queue.store.claim import claim, release, rescue
 from app.queue.store.delete import NotOver, delete_run, deletions_begun
@@ -166,7 +167,7 @@ class Histories(RuleBasedStateMachine):
     def _fail_planning(self, run: Run, step: Step) -> None:
         self.write(fail_planning, step.id, step.planner, "no reason")
         run.cancel_items(step, by_failure=True)
-        step.status = "failed"
+        step.status, step.unplanned = "failed", "open"
         step.lines += 1
         run.settle()
 
@@ -342,6 +343,35 @@ class Histories(RuleBasedStateMachine):
             with pytest.raises(NothingToRetry):
                 self.write(retry, again, "retried by a person")
 
+    @rule(pick=PICK, scope=st.sampled_from(["run", "step", "item", "group"]), back=st.booleans())
+    def acknowledge_what_failed(self, pick: int, scope: str, back: bool) -> None:
+        steps = [each for each in self._steps() if each[1].unplanned or each[1].number("failed")]
+        assume(steps)
+        run, step = steps[pick % len(steps)]
+        covered = run.steps if scope == "run" else [step]
+        chosen = {key: item for each in covered for key, item in each.items.items() if item.status == "failed"}
+        meant = Failures(run.id, None if scope == "run" else step.id)
+        if scope == "item":
+            assume(chosen)
+            item_id = sorted(chosen)[pick % len(chosen)]
+            chosen, meant = {item_id: chosen[item_id]}, replace(meant, worker_ids=(item_id,))
+        elif scope == "group":
+            error = tuple(ERRORS)[pick % 2]
+            chosen = {key: item for key, item in chosen.items() if item.error == error}
+            meant = replace(meant, pattern=ERRORS[error])
+        moved = 0
+        for each in covered:
+            mine = [item for key, item in each.items.items() if key in chosen and item.seen is back]
+            plans = scope in ("run", "step") and each.unplanned == ("seen" if back else "open")
+            for item in mine:
+                item.seen = not back
+            if plans:
+                each.unplanned = "open" if back else "seen"
+            each.lines += bool(mine) or plans
+            moved += len(mine) + plans
+        ann = Actor(Place.PAGE, "ann")
+        assert self.write(*((reopen, meant, ann) if back else (acknowledge, meant, "known", ann))) == moved
+
     @rule(pick=PICK, most=st.integers(1, 9), batches=st.integers(1, 4))
     def delete_a_run(self, pick: int, most: int, batches: int) -> None:
         assume(self.runs)
@@ -409,6 +439,7 @@ class Histories(RuleBasedStateMachine):
             for step, row in zip(run.steps, shown[run.id].steps, strict=True):
                 assert (row.id, row.status, row.log_count) == (step.id, step.status, step.lines)
                 assert row.reason or row.status is Status.RUNNING
+                assert row.open_failures == step.open_failures
                 for status in ("pending", "running", "completed", "failed", "cancelled"):
                     assert getattr(row.counts, status) == step.number(status)
                 assert snapshot.log(LogFilter(step_id=step.id), 3).total == step.lines
@@ -418,6 +449,8 @@ class Histories(RuleBasedStateMachine):
                         assert len(attempts) == item.kept + item.began
                         assert item.status == "running" or attempts[0].status != "running"
         statistics = snapshot.statistics()
+        assert statistics.open_failures == sum(run.open_failures for run in shown.values())
+        assert statistics.open_failures == snapshot.jobs(JobFilter(open=True), 1).total
         assert statistics.worker.total == sum(run.counts.total for run in shown.values())
         for kind in (None, *Kind):
             for status, number in statistics.of_kind(kind).by_status().items():

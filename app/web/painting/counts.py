@@ -162,8 +162,7 @@ class OpenFailures:
 
     @property
     def words(self) -> str:
-        of = f" {self.scope.words}" if self.scope.words else ""
-        return f"open failure{'' if self.number == 1 else 's'}{of}"
+        return f"open failure{'' if self.number == 1 else 's'} {self.scope.words or 'of all jobs'}"
 
     @property
     def url(self) -> str:
