@@ -64,6 +64,7 @@ from app.web.system_facts import (
 from app.web.system_pages import system_router
 from app.web.templating import environment, template_config
 from app.work import definition_editing
+from app.work.bulk_work import bulk_step_types
 from app.work.definition_editing import Checked, Editing
 from app.work.definition_schedule import Schedule
 from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition
@@ -96,7 +97,7 @@ class DefinitionCatalog:
         return [_summary(entry, self._rules) for entry in self.files.all()]
 
     def entries(self) -> Sequence[DefinitionEntry]:
-        """As the scheduler needs them."""
+        """As the scheduler and bulk actions need them."""
         return self.files.all()
 
     def plan(self, definition: str, parameters: Mapping[str, Any]) -> RunPlan:
@@ -245,8 +246,9 @@ class Stepglass:
         writer = Writer(self.database, monitor.hear)
         access = Access(self.database, writer, monitor, self.catalog)
         told = self._settings
+        step_types = {**self._step_types, **bulk_step_types(writer, self.catalog.entries)}
         runner = self._runner = Runner(
-            self.database, writer, monitor, self._step_types, told.slots, told.lease, limits=told.limits
+            self.database, writer, monitor, step_types, told.slots, told.lease, limits=told.limits
         )
         access.told_to_stop = runner.told_to_stop
         watching = asyncio.create_task(_watch(self.catalog.files, writer))

@@ -88,3 +88,26 @@ def test_the_server_that_owns_the_data_is_asked(data: Path) -> None:
         (pause,) = httpx.get(f"{server.url}/api/pauses", trust_env=False).json()["pauses"]
         assert (pause["what"], pause["who"]) == ("the queue", getpass.getuser())
     assert "the queue goes on" in told(data, "resume", "--queue").output  # it had stayed paused
+
+
+def test_failures_are_acknowledged_and_opened_again(data: Path) -> None:
+    done = told(data, "acknowledge", str(FINISHED), "--note", "known")
+    assert (done.exit_code, done.output) == (0, "3 failures of job 1 are acknowledged\n")
+    assert "no failure of job 1 is open" in told(data, "acknowledge", str(FINISHED)).output
+    assert "3 failures of job 1 are open again" in told(data, "acknowledge", str(FINISHED), "--reopen").output
+    assert audit.check(Database.in_directory(data)) == []
+
+
+def test_a_list_is_previewed_then_acted_on(data: Path) -> None:
+    preview = told(data, "bulk", "acknowledge", "--kind", "worker", "--run", str(FINISHED))
+    assert preview.exit_code == 0, preview.output
+    first, *others, last = preview.output.splitlines()
+    assert first == "3 of 8 work items of run 1: acknowledge"
+    assert others == ["5 are left alone: nothing of it has failed"]
+    token = last.rpartition(" ")[2]
+    confirmed = told(data, "bulk", "acknowledge", "--token", token).output
+    assert "will acknowledge 8 work items of run 1, as far as possible" in confirmed
+    assert told(data, "bulk", "acknowledge", "--token", token).output == confirmed
+    refused = told(data, "bulk", "delete", "--kind", "worker", "--yes")
+    assert (refused.exit_code, "there is nothing to delete among them" in refused.output) == (2, True)
+    assert told(data, "bulk", "delete").exit_code == 2

@@ -20,7 +20,9 @@ _COMMANDS = {
     "pause": ("app.cli.control", "pause"),
     "resume": ("app.cli.control", "resume"),
     "priority": ("app.cli.control", "priority"),
+    "acknowledge": ("app.cli.control", "acknowledge"),
     "delete": ("app.cli.control", "delete"),
+    "bulk": ("app.cli.bulk", "bulk"),
     "check": ("app.cli.check", "check"),
 }
 

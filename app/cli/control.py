@@ -1,4 +1,5 @@
-"""stepglass cancel, retry, rerun, pause, resume, priority, delete: what the page can do, on the command line.
+"""stepglass cancel, retry, rerun, pause, resume, priority, acknowledge, delete: what the page can do, on the command
+line.
 
 Each is one call of the API: of the server that owns the data directory, or, where none does, of one that answers in
 this process, without a port and without anybody who works.
@@ -49,9 +50,10 @@ class Call:
     begins: bool = False
     deletes: int | None = None
     """The run whose rows have to go."""
+    body: Mapping[str, Any] | None = None
 
 
-def _options(command: F) -> F:
+def common_options(command: F) -> F:
     command = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")(command)
     for name, metavar in (("steps", "PATH"), ("definitions", "DIR"), ("data", "DIR")):
         command = setting(name, metavar)(command)
@@ -60,70 +62,83 @@ def _options(command: F) -> F:
 
 @click.command
 @click.argument("job", type=JOB)
-@_options
+@common_options
 def cancel(job: int, as_json: bool, **options: str | None) -> None:
     """Cancel JOB: a run or a step with everything in it that has not ended, or one work item."""
-    _carry_out(Call("POST", f"/api/jobs/{job}/cancellation", {}), as_json, options)
+    carry_out(Call("POST", f"/api/jobs/{job}/cancellation", {}), as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB)
 @click.option("--pattern", metavar="TEXT", help="Only the failure group of this pattern, of a step.")
 @click.option("--cancelled", is_flag=True, help="Also what a person cancelled.")
-@_options
+@common_options
 def retry(job: int, pattern: str | None, cancelled: bool, as_json: bool, **options: str | None) -> None:
     """Let what failed of JOB run again: of a run or a step, or one work item. What succeeded is kept."""
     query = {"pattern": pattern or "", "cancelled": "true" if cancelled else ""}
-    _carry_out(Call("POST", f"/api/jobs/{job}/retries", query, begins=True), as_json, options)
+    carry_out(Call("POST", f"/api/jobs/{job}/retries", query, begins=True), as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB)
 @click.option("--from", "first", metavar="STEP", help="Start from this step; what those before it made is taken.")
 @click.option("--now", is_flag=True, help="With the definition as it is now, not as it was.")
-@_options
+@common_options
 def rerun(job: int, first: str | None, now: bool, as_json: bool, **options: str | None) -> None:
     """Start a new run that repeats run JOB, with its parameters."""
     query = {"from_step": first or "", "as_now": "true" if now else ""}
-    _carry_out(Call("POST", f"/api/jobs/{job}/reruns", query, begins=True), as_json, options)
+    carry_out(Call("POST", f"/api/jobs/{job}/reruns", query, begins=True), as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB, required=False)
 @click.option("--definition", metavar="ID", help="All runs of this definition.")
 @click.option("--queue", is_flag=True, help="All runs.")
-@_options
+@common_options
 def pause(job: int | None, definition: str | None, queue: bool, as_json: bool, **options: str | None) -> None:
     """Begin nothing more of run JOB, of a definition, or of the whole queue. What runs finishes."""
-    _carry_out(Call("POST", _pause_path(job, definition, queue), {}), as_json, options)
+    carry_out(Call("POST", _pause_path(job, definition, queue), {}), as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB, required=False)
 @click.option("--definition", metavar="ID", help="All runs of this definition.")
 @click.option("--queue", is_flag=True, help="All runs.")
-@_options
+@common_options
 def resume(job: int | None, definition: str | None, queue: bool, as_json: bool, **options: str | None) -> None:
     """Go on with run JOB, with a definition, or with the whole queue, after a pause."""
-    _carry_out(Call("DELETE", _pause_path(job, definition, queue), {}, begins=True), as_json, options)
+    carry_out(Call("DELETE", _pause_path(job, definition, queue), {}, begins=True), as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB)
-@_options
+@common_options
 def delete(job: int, as_json: bool, **options: str | None) -> None:
     """Delete run JOB, which is over, with its work items and logs. The documents that it made stay."""
-    _carry_out(Call("DELETE", f"/api/jobs/{job}", {}, deletes=job), as_json, options)
+    carry_out(Call("DELETE", f"/api/jobs/{job}", {}, deletes=job), as_json, options)
+
+
+@click.command
+@click.argument("job", type=JOB)
+@click.option("--note", default="", help="Why these failures need no more looking at.")
+@click.option("--pattern", metavar="TEXT", help="Only the failure group of this pattern, of a step.")
+@click.option("--reopen", is_flag=True, help="Take the acknowledgement back.")
+@common_options
+def acknowledge(job: int, note: str, pattern: str | None, reopen: bool, as_json: bool, **options: str | None) -> None:
+    """Acknowledge the failures of JOB, a run, a step or a work item, so that they are open no more."""
+    path, query = f"/api/jobs/{job}/acknowledgement", {"pattern": pattern or ""}
+    call = Call("DELETE", path, query) if reopen else Call("POST", path, query, body={"note": note})
+    carry_out(call, as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB)
 @click.argument("to", metavar="PRIORITY", type=PRIORITY)
-@_options
+@common_options
 def priority(job: int, to: int, as_json: bool, **options: str | None) -> None:
     """Let run JOB go before those of a lower PRIORITY, and after those of a higher one. Write -- before a negative
     one."""
-    _carry_out(Call("POST", f"/api/jobs/{job}/priority", {"priority": str(to)}), as_json, options)
+    carry_out(Call("POST", f"/api/jobs/{job}/priority", {"priority": str(to)}), as_json, options)
 
 
 def _pause_path(job: int | None, definition: str | None, queue: bool) -> str:
@@ -134,8 +149,23 @@ def _pause_path(job: int | None, definition: str | None, queue: bool) -> str:
     return "/api/queue/pause" if queue else f"/api/definitions/{quote(definition or '', safe='')}/pause"
 
 
-def _carry_out(call: Call, as_json: bool, options: Mapping[str, str | None]) -> None:
+def carry_out(call: Call, as_json: bool, options: Mapping[str, str | None]) -> None:
     """Makes the call and tells what it did. Raises Refusal, with exit status 2, if it was not granted."""
+    answer, is_here = carried_out(call, options)
+    if as_json:
+        tell_json(answer)
+        return
+    click.echo(plain(answer["detail"]))
+    if is_here and call.begins:
+        click.echo(WAITS)
+
+
+def tell_json(answer: Mapping[str, Any]) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+
+
+def carried_out(call: Call, options: Mapping[str, str | None]) -> tuple[dict[str, Any], bool]:
+    """The answer to the call, and whether this process gave it itself. Raises Refusal."""
     log_to_stderr(logging.WARNING)
     settings = replace(read_settings(**options), slots=0)
     database = Database.in_directory(settings.data)
@@ -144,13 +174,7 @@ def _carry_out(call: Call, as_json: bool, options: Mapping[str, str | None]) -> 
     database.close()
     with refusals():
         response, is_here = asyncio.run(_call(settings, call))
-    answer = _granted(response)
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
-        return
-    click.echo(plain(answer["detail"]))
-    if is_here and call.begins:
-        click.echo(WAITS)
+    return _granted(response), is_here
 
 
 async def _call(settings: Settings, call: Call) -> tuple[httpx.Response, bool]:
@@ -183,7 +207,7 @@ async def _client(url: str, transport: httpx.AsyncBaseTransport | None = None) -
 async def _send(client: httpx.AsyncClient, call: Call) -> httpx.Response:
     query = {name: value for name, value in call.query.items() if value}
     try:
-        return await client.request(call.method, call.path, params=query)
+        return await client.request(call.method, call.path, params=query, json=call.body)
     except UnicodeEncodeError as error:
         raise Refusal(f"{error.object!r} is not text in UTF-8") from None
 

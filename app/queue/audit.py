@@ -30,6 +30,8 @@ from app.queue.tables import (
     log_entry,
     manager_job,
     minute_counter,
+    open_failure,
+    planning_failure,
     sequence,
     step_counter,
     step_job,
@@ -151,6 +153,33 @@ def _failure_lists(connection: Connection) -> Iterator[str]:
         number, said = there.get((step_id, pattern), 0), kept.get((step_id, pattern), 0)
         if number != said:
             yield f"step {step_id}: {said} failures are counted as {pattern!r}, {number} are noted to be in that group"
+
+
+def _open_failures(connection: Connection) -> Iterator[str]:
+    """Each counter equals the number of failures that nobody has acknowledged; each group knows how many of its own
+    somebody has; each step that failed by its planning is noted as such."""
+    of_step = select(worker_job.c.step_id, func.count()).where(worker_job.c.status == Status.FAILED)
+    unseen = of_step.where(worker_job.c.acknowledgement_id.is_(None)).group_by(worker_job.c.step_id)
+    there = {row[0]: row[1] for row in connection.execute(unseen)}
+    kept = {row.step_id: row.number for row in connection.execute(select(open_failure))}
+    for step_id in sorted(there.keys() | kept.keys()):
+        if there.get(step_id, 0) != kept.get(step_id, 0) or kept.get(step_id) == 0:
+            yield f"step {step_id}: {kept.get(step_id, 0)} failures are counted as open, {there.get(step_id, 0)} are"
+    pattern = worker_job.c.failure_pattern
+    seen = select(worker_job.c.step_id, pattern, func.count()).where(worker_job.c.acknowledgement_id.is_not(None))
+    closed = {(row[0], row[1]): row[2] for row in connection.execute(seen.group_by(worker_job.c.step_id, pattern))}
+    groups = {(row.step_id, row.pattern): row.acknowledged for row in connection.execute(select(failure_group))}
+    for key in closed.keys() | {key for key, number in groups.items() if number}:
+        number, said = closed.get(key, 0), groups.get(key, 0)
+        if number != said:
+            yield f"step {key[0]}: {said} failures of {key[1]!r} are counted as acknowledged, {number} are"
+    by_planning = select(step_job.c.id).where(
+        step_job.c.status == Status.FAILED, step_job.c.reason.startswith("planning failed: ")
+    )
+    failed = set(connection.execute(by_planning).scalars())
+    for step_id in sorted(failed ^ set(connection.execute(select(planning_failure.c.step_id)).scalars())):
+        noted = "is not" if step_id in failed else "is"
+        yield f"step {step_id}: it {noted} noted among those whose planning failed"
 
 
 def _minutes(connection: Connection) -> Iterator[str]:
@@ -289,6 +318,7 @@ _EXAMINATIONS: tuple[Callable[[Connection], Iterator[str]], ...] = (
     _log_levels,
     _failure_groups,
     _failure_lists,
+    _open_failures,
     _minutes,
     _parents,
     _documents,

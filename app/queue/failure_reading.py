@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
+from app.queue.open_failures import acknowledgements
 from app.queue.records import FailedItem, FailureGroup
 from app.queue.tables import failure_group, step_job, worker_job
 
@@ -27,6 +28,7 @@ def failure_groups(connection: Connection, manager_id: int, most: int) -> tuple[
     """The newest first. Costs the same however many work items failed: a step has a bounded number of groups."""
     rows = connection.execute(_groups, {"of_manager": manager_id, "most": most}).all()
     examples = _by_id(connection, {each for row in rows for each in (row.first_id, row.last_id)})
+    said = acknowledgements(connection, [row.acknowledgement_id for row in rows if row.acknowledged])
     return tuple(
         FailureGroup(
             manager_id=manager_id,
@@ -36,6 +38,8 @@ def failure_groups(connection: Connection, manager_id: int, most: int) -> tuple[
             count=row.number,
             first=examples[row.first_id],
             last=examples[row.last_id],
+            acknowledged=row.acknowledged,
+            acknowledgement=said.get(row.acknowledgement_id),
         )
         for row in rows
     )

@@ -23,11 +23,12 @@ from app.queue.attempt_reading import attempts_of
 from app.queue.document_reading import made_by, saved_by
 from app.queue.job_records import manager_record, step_record
 from app.queue.models import Kind
+from app.queue.open_failures import acknowledgements, is_open, open_plannings
 from app.queue.places import BadCursor, place_number
 from app.queue.records import ItemRecord, JobPage, JobRecord
 from app.queue.run_reading import RunFilter, run_conditions
 from app.queue.status import Status
-from app.queue.tables import failure_group, manager_job, step_counter, step_job, worker_job
+from app.queue.tables import failure_group, manager_job, open_failure, step_counter, step_job, worker_job
 from app.queue.text_search import contains
 from app.queue.waiting import why_item_waits, why_items_wait
 
@@ -69,6 +70,7 @@ _slowest = (
 _QUERIES = 256
 """Statements that are kept once they were built: to build one takes longer than to execute it."""
 
+_failed: Any = literal(Status.FAILED, step_counter.c.status.type)
 ATTENTION_FIRST = (Status.FAILED, Status.RUNNING, Status.PENDING, Status.CANCELLED, Status.COMPLETED)
 
 
@@ -93,6 +95,8 @@ class JobFilter:
     """Runs that are being deleted."""
     failure: str | None = None
     """They are work items that failed, in the failure group of that pattern."""
+    open: bool = False
+    """They are failures that nobody has acknowledged: work items, and steps that failed by their planning."""
 
     @property
     def of_runs(self) -> RunFilter:
@@ -182,9 +186,9 @@ class JobLists:
     def _sizes(self, matching: JobFilter, start: _Segment | None) -> tuple[int, Iterable[_Size]]:
         """How many jobs match, and how the work items among them are divided, beginning at the step where a page
         starts."""
-        tables = [table for kind, table in _OTHERS if _shows(matching, kind)]
-        total = sum(self._number(table, self._conditions(table, matching)) for table in tables)
-        if not _shows(matching, Kind.WORKER):
+        tables = [table for kind, table in _OTHERS if shows(matching, kind)]
+        total = sum(self._number(table, self.conditions(table, matching)) for table in tables)
+        if not shows(matching, Kind.WORKER):
             return total, ()
         if matching.text:
             counted = [_Size(*row) for row in self._connection.execute(self._sizes_of_items(matching))]
@@ -202,9 +206,9 @@ class JobLists:
         """A query for them when a text is searched for, the newest step first."""
         step_id, status, number = worker_job.c.step_id, worker_job.c.status, func.count()
         query = select(step_id, status, number.label("number")).group_by(step_id, status)
-        query = query.where(*self._conditions(worker_job, matching))
+        query = query.where(*self.conditions(worker_job, matching))
         # Also without conditions: step by step, the index with the names is the best by far.
-        query = query.where(step_id.in_(select(step_job.c.id).where(*_step_conditions(matching))))
+        query = query.where(step_id.in_(select(step_job.c.id).where(*step_conditions(matching))))
         return _of_status(query, matching).order_by(step_id.desc())
 
     def _stream(self, query: Select[Any], start: _Segment | None) -> Iterator[_Size]:
@@ -215,27 +219,31 @@ class JobLists:
             yield from (_Size(*row) for row in rows)
 
     def _ids(self, segment: _Segment, matching: JobFilter, limit: int, after: int | None) -> list[int]:
-        if segment.kind is Kind.WORKER and not matching.text and matching.failure is None:
+        if segment.kind is Kind.WORKER and not (matching.text or matching.open or matching.failure is not None):
             place = {"of_step": segment.step_id, "in_status": segment.status, "above": after or 0, "most": limit}
             return list(self._connection.execute(_items_of_step, place).scalars())
         table = dict(_OTHERS).get(segment.kind, worker_job)
-        conditions = self._conditions(table, matching)
+        conditions = self.conditions(table, matching)
         if segment.kind is Kind.WORKER:
-            conditions += [worker_job.c.step_id == segment.step_id, worker_job.c.status == segment.status]
+            conditions.append(worker_job.c.step_id == segment.step_id)
+            if not matching.open:  # which says as much, and has an index that does not know the status
+                conditions.append(worker_job.c.status == segment.status)
         newest_first = segment.kind is not Kind.WORKER
         query = select(table.c.id).where(*conditions).order_by(table.c.id.desc() if newest_first else table.c.id)
         if after is not None:
             query = query.where(table.c.id < after if newest_first else table.c.id > after)
         return list(self._connection.execute(query.limit(limit)).scalars())
 
-    def _conditions(self, table: Any, matching: JobFilter) -> list[ColumnElement[bool]]:
+    def conditions(self, table: Any, matching: JobFilter) -> list[ColumnElement[bool]]:
         """What a row has to fulfil; of a work item, beside its step and status."""
         conditions = [contains(self._connection, table.c.name, matching.text)] if matching.text else []
         if table is worker_job:
-            return conditions + _in_group(matching)
+            return conditions + _of_failures(matching)
         if matching.status:
             conditions.append(table.c.status == matching.status)
-        return conditions + (_manager_conditions if table is manager_job else _step_conditions)(matching)
+        if matching.open:
+            conditions.append(step_job.c.id.in_(open_plannings))
+        return conditions + (_manager_conditions if table is manager_job else step_conditions)(matching)
 
     def _records(self, found: Sequence[tuple[_Segment, int]]) -> Iterator[JobRecord]:
         for kind in (Kind.MANAGER, Kind.STEP, Kind.WORKER):
@@ -263,6 +271,7 @@ class JobLists:
         pending = [row for row in rows if row.status is Status.PENDING]
         of_steps = why_items_wait(self._connection, sorted({row.step_id for row in pending}))
         whys = {row.id: why_item_waits(row.reason, row.due_at, of_steps[row.step_id]) for row in pending}
+        said = acknowledgements(self._connection, {row.acknowledgement_id for row in rows} - {None})
         return [
             JobRecord(
                 id=row.id,
@@ -282,6 +291,8 @@ class JobLists:
                 document_count=made.get(row.id, 0),
                 counts=None,
                 held_by=whys[row.id].held_by if row.id in whys else None,
+                open_failures=int(row.failure_pattern is not None and row.acknowledgement_id is None),
+                acknowledgement=said.get(row.acknowledgement_id),
             )
             for row in rows
         ]
@@ -297,14 +308,14 @@ def _parse(cursor: str | None) -> tuple[_Segment | None, int | None]:
         raise BadCursor(cursor) from None
 
 
-def _shows(matching: JobFilter, kind: Kind) -> bool:
-    if kind is Kind.MANAGER and matching.step_name is not None:
+def shows(matching: JobFilter, kind: Kind) -> bool:
+    if kind is Kind.MANAGER and (matching.step_name is not None or matching.open):
         return False
     return matching.kind in (None, kind) and (matching.failure is None or kind is Kind.WORKER)
 
 
 def _segments(matching: JobFilter, sizes: Iterable[_Size]) -> Generator[_Segment, None, None]:
-    yield from (_Segment(kind) for kind, _ in _OTHERS if _shows(matching, kind))
+    yield from (_Segment(kind) for kind, _ in _OTHERS if shows(matching, kind))
     for step_id, of_step in groupby(sizes, key=lambda size: size.step_id):
         statuses = {size.status for size in of_step}
         yield from (_Segment(Kind.WORKER, step_id, status) for status in ATTENTION_FIRST if status in statuses)
@@ -315,14 +326,19 @@ def _counted_items(matching: JobFilter) -> tuple[Select[Any], Select[Any]]:
     """How many work items match, and how they are divided, the newest step first. Not for a search of text."""
     step_id: Any
     status: Any
+    number: Any
     if matching.failure is not None:
-        step_id, status = failure_group.c.step_id, literal(Status.FAILED, step_counter.c.status.type)
-        query = select(step_id, status.label("status"), failure_group.c.number)
-        query = query.where(failure_group.c.pattern == matching.failure)
+        step_id, status = failure_group.c.step_id, _failed
+        number = failure_group.c.number - (failure_group.c.acknowledged if matching.open else 0)
+        query = select(step_id, status.label("status"), number.label("number"))
+        query = query.where(failure_group.c.pattern == matching.failure, number > 0)
+    elif matching.open:
+        step_id, status = open_failure.c.step_id, _failed
+        query = select(step_id, status.label("status"), open_failure.c.number)
     else:
         step_id = step_counter.c.step_id
         query = select(step_counter).where(step_counter.c.number > 0)
-    if conditions := _step_conditions(matching):
+    if conditions := step_conditions(matching):
         query = query.where(step_id.in_(select(step_job.c.id).where(*conditions)))
     query = _of_status(query, matching)
     return select(func.sum(query.subquery().c.number)), query.order_by(step_id.desc())
@@ -332,11 +348,12 @@ def _of_status(query: Select[Any], matching: JobFilter) -> Select[Any]:
     return query.where(query.selected_columns.status == matching.status) if matching.status else query
 
 
-def _in_group(matching: JobFilter) -> list[ColumnElement[bool]]:
-    """Of a work item: that it failed, and with whom."""
-    if matching.failure is None:
-        return []
-    return [worker_job.c.failure_pattern == matching.failure, worker_job.c.status == Status.FAILED]
+def _of_failures(matching: JobFilter) -> list[ColumnElement[bool]]:
+    """Of a work item: that it failed, and with whom; that nobody has acknowledged it."""
+    conditions = [is_open] if matching.open else []
+    if matching.failure is not None:
+        conditions += [worker_job.c.failure_pattern == matching.failure, worker_job.c.status == Status.FAILED]
+    return conditions
 
 
 def _manager_conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
@@ -344,7 +361,7 @@ def _manager_conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
     return given + run_conditions(matching.of_runs)
 
 
-def _step_conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
+def step_conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if matching.manager_id is not None:
         conditions.append(step_job.c.manager_id == matching.manager_id)

@@ -28,6 +28,7 @@ def manager_record(run: RunRecord) -> JobRecord:
         counts=run.counts,
         priority=run.priority,
         held_by=run.held_by,
+        open_failures=run.open_failures,
     )
 
 
@@ -51,4 +52,6 @@ def step_record(run: RunRecord, step: StepRecord) -> JobRecord:
         document_count=step.document_count,
         counts=step.counts,
         held_by=step.held_by,
+        open_failures=step.open_failures,
+        acknowledgement=step.acknowledgement,
     )

@@ -147,6 +147,7 @@ class StepJob(SQLModel, table=True):
 
 
 _has_failed = sa.text("failure_pattern IS NOT NULL")
+_is_open = sa.text("failure_pattern IS NOT NULL AND acknowledgement_id IS NULL")
 _has_duration = sa.text("started_at IS NOT NULL AND finished_at IS NOT NULL")
 
 
@@ -154,7 +155,7 @@ class WorkerJob(SQLModel, table=True):
     """One work item. It always knows its step and its manager, and the two always belong together.
 
     `claimed_by`: the owner that made its last attempt, as `host:pid:token`. `failure_pattern`: the failure group in
-    which it was counted when it failed."""
+    which it was counted when it failed. `acknowledgement_id`: who has acknowledged that."""
 
     __tablename__ = "worker_job"
     __table_args__ = (
@@ -173,6 +174,7 @@ class WorkerJob(SQLModel, table=True):
             sqlite_where=_has_failed,
             postgresql_where=_has_failed,
         ),
+        sa.Index("worker_job_open", "step_id", "id", sqlite_where=_is_open, postgresql_where=_is_open),
         # So that the slowest work items of a run are found without reading the others.
         sa.Index(
             "worker_job_by_duration",
@@ -200,6 +202,7 @@ class WorkerJob(SQLModel, table=True):
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
+    acknowledgement_id: int | None = Field(default=None, nullable=True, sa_type=sa.BigInteger)
 
 
 class Attempt(SQLModel, table=True):
@@ -248,7 +251,8 @@ SEVERE = "level IN ('warn', 'error')"
 
 
 class FailureGroupRow(SQLModel, table=True):
-    """The failed work items of a step that say the same, numbers and the like aside. Written with each failure."""
+    """The failed work items of a step that say the same, numbers and the like aside. Written with each failure.
+    `acknowledged`: so many of them were acknowledged, the last ones by `acknowledgement_id`."""
 
     __tablename__ = "failure_group"
     __table_args__ = {"sqlite_with_rowid": False}
@@ -259,6 +263,8 @@ class FailureGroupRow(SQLModel, table=True):
     first_id: int = Field(sa_type=sa.BigInteger)
     last_id: int = Field(sa_type=sa.BigInteger)
     last_at: float
+    acknowledged: int = Field(default=0, sa_column_kwargs={"server_default": sa.text("0")})
+    acknowledgement_id: int | None = Field(default=None, nullable=True, sa_type=sa.BigInteger)
 
 
 class MinuteCounter(SQLModel, table=True):

@@ -66,11 +66,13 @@ class LevelCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Counts of every job there is, by kind."""
+    """Counts of every job there is, by kind. `open_failures`: how many failed without anybody having acknowledged
+    it."""
 
     manager: Counts
     step: Counts
     worker: Counts
+    open_failures: int = 0
 
     @property
     def all(self) -> Counts:
@@ -82,6 +84,15 @@ class Statistics:
             if kind is None
             else {Kind.MANAGER: self.manager, Kind.STEP: self.step, Kind.WORKER: self.worker}[kind]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who has said, when, and with which note, that a failure needs no more looking at."""
+
+    who: str
+    at: float
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,10 @@ class StepRecord:
     """The run whose results stand for this step."""
     held_by: int | None = None
     """Another run that holds what its work items wait for, as `reason` says."""
+    open_failures: int = 0
+    """Its work items that failed, and its planning if that did, which nobody has acknowledged."""
+    acknowledgement: Acknowledgement | None = None
+    """Of the failure of its planning."""
 
     @property
     def is_final(self) -> bool:
@@ -171,6 +186,10 @@ class RunRecord:
         return Counts.sum(step.counts for step in self.steps)
 
     @property
+    def open_failures(self) -> int:
+        return sum(step.open_failures for step in self.steps)
+
+    @property
     def document_count(self) -> int:
         return sum(step.document_count for step in self.steps)
 
@@ -208,6 +227,10 @@ class JobRecord:
     """Of a run."""
     held_by: int | None = None
     """Another run that holds what it waits for, as `reason` says."""
+    open_failures: int = 0
+    """Those of it, or of what is part of it, that nobody has acknowledged."""
+    acknowledgement: Acknowledgement | None = None
+    """Of its failure, if it is a work item, or a step that failed by its planning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +313,14 @@ class FailureGroup:
     count: int
     first: FailedItem
     last: FailedItem
+    acknowledged: int = 0
+    """How many of them are."""
+    acknowledgement: Acknowledgement | None = None
+    """The last one of any."""
+
+    @property
+    def open(self) -> int:
+        return self.count - self.acknowledged
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,13 @@ class Again:
     pattern: str | None = None
     """That of a failure group of the step."""
     cancelled: bool = False
+    worker_ids: tuple[int, ...] | None = None
+    """Only these work items of the step."""
 
     @property
     def is_whole(self) -> bool:
         """Whether whole steps are meant, and not some of their work items."""
-        return self.worker_id is None and self.pattern is None
+        return self.worker_id is None and self.worker_ids is None and self.pattern is None
 
     @property
     def job_id(self) -> int:
@@ -47,6 +49,9 @@ class Again:
         meant = worker_job.c.step_id == step_id
         if self.worker_id is not None:
             meant &= worker_job.c.id == self.worker_id
+        if self.worker_ids is not None:
+            # Found by their ids alone: an index of the step would lead past all the others of it.
+            meant = worker_job.c.id.in_(self.worker_ids) & (worker_job.c.step_id + 0 == step_id)
         failed = meant if self.pattern is None else meant & (worker_job.c.failure_pattern == self.pattern)
         cancelled = {Status.CANCELLED: meant} if self.cancelled and self.pattern is None else {}
         return {Status.FAILED: failed, **cancelled}

@@ -17,10 +17,11 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, String, bindparam, cast, func, select
 from sqlalchemy.engine import Connection
 
+from app.queue import open_failures
 from app.queue.kept_runs import KeptRuns, State
 from app.queue.pauses import pause_of, pauses
 from app.queue.places import BadCursor, place_number
-from app.queue.records import Counts, Paused, RunPage, RunRecord, StepRecord
+from app.queue.records import Acknowledgement, Counts, Paused, RunPage, RunRecord, StepRecord
 from app.queue.status import ACTIVE, FINAL, Status
 from app.queue.tables import manager_job, run_tag, step_counter, step_job
 from app.queue.waiting import told_why, waits_of_runs
@@ -153,8 +154,11 @@ def runs_by_id(connection: Connection, ids: Sequence[int]) -> list[RunRecord]:
     for row in connection.execute(_counts, {"ids": ids}):
         counts[row.step_id][row.status] = row.number
     steps: defaultdict[int, list[StepRecord]] = defaultdict(list)
-    for row in connection.execute(_steps, {"ids": ids}):
-        steps[row.manager_id].append(_step(row, Counts.of(counts[row.id])))
+    rows_of_steps = connection.execute(_steps, {"ids": ids}).all()
+    open_numbers, said = open_failures.of_steps(connection, [row.id for row in rows_of_steps])
+    for row in rows_of_steps:
+        record = _step(row, Counts.of(counts[row.id]), open_numbers.get(row.id, 0), said.get(row.id))
+        steps[row.manager_id].append(record)
     rows = connection.execute(_runs, {"ids": ids}).all()
     active = [row.id for row in rows if row.status in ACTIVE]
     if not active:
@@ -163,7 +167,7 @@ def runs_by_id(connection: Connection, ids: Sequence[int]) -> list[RunRecord]:
     return [told_why(_run(row, tuple(steps[row.id]), paused), waits) for row in rows]
 
 
-def _step(row: Any, counts: Counts) -> StepRecord:
+def _step(row: Any, counts: Counts, open_number: int, said: Acknowledgement | None) -> StepRecord:
     return StepRecord(
         id=row.id,
         manager_id=row.manager_id,
@@ -185,6 +189,8 @@ def _step(row: Any, counts: Counts) -> StepRecord:
         finished_at=row.finished_at,
         totals=tuple((row.totals or {}).items()),
         taken_from=row.taken_from,
+        open_failures=open_number,
+        acknowledgement=said,
     )
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from app.queue.database import Database, DatabaseTrouble
 from app.queue.tables import metadata, sequence
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest revision in `migrations/versions`."""
 
 _version_table = sa.Table(

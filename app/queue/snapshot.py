@@ -21,9 +21,11 @@ from app.queue import (
     document_lists,
     failure_reading,
     minute_reading,
+    open_failures,
     owner_reading,
     run_reading,
 )
+from app.queue.bulk_reading import BulkReading
 from app.queue.database import Database
 from app.queue.definition_reading import DefinitionState, RunBrief
 from app.queue.deletions import deletions_in
@@ -115,11 +117,11 @@ class Snapshot:
         return self._once("statistics", self._counted)
 
     def _counted(self) -> Statistics:
-        by_kind = (
+        managers, steps, workers = (
             Counts.of({status: int(number) for status, number in self._connection.execute(query)})
             for query in self._counting
         )
-        return Statistics(*by_kind)
+        return Statistics(managers, steps, workers, open_failures.total(self._connection, self._deleted))
 
     @property
     def _counting(self) -> tuple[Select[Any], ...]:
@@ -289,6 +291,15 @@ class Snapshot:
         unread = [each for each in ids if each not in self._runs]
         self._runs.update((run.id, run) for run in run_reading.kept_runs_by_id(self._connection, self._kept, unread))
         return [self._runs[each] for each in ids if each in self._runs]
+
+    @property
+    def bulk(self) -> BulkReading:
+        """Whole lists, and what became of bulk actions on them."""
+        return BulkReading(self._connection, self._deleted)
+
+    def all_jobs(self, matching: JobFilter, at_once: int) -> Iterator[Sequence[Any]]:
+        """All jobs of a list, so many at a time (see `BulkReading.jobs`)."""
+        return self.bulk.jobs(self._present(matching), at_once)
 
     def _once(self, what: Hashable, read: Callable[[], T]) -> T:
         if what not in self._known:

@@ -7,7 +7,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from app.queue import control_models, document_index, limit_models, models, owner_models
+from app.queue import (
+    bulk_models,
+    control_models,
+    document_index,
+    failure_models,
+    limit_models,
+    models,
+    owner_models,
+)
 
 metadata = SQLModel.metadata
 
@@ -36,6 +44,11 @@ page_text = _table(control_models.PageText)
 schedule = _table(control_models.ScheduleRow)
 schedule_tick = _table(control_models.ScheduleTick)
 sequence = _table(models.Sequence)
+acknowledgement = _table(failure_models.AcknowledgementRow)
+open_failure = _table(failure_models.OpenFailureCounter)
+planning_failure = _table(failure_models.PlanningFailure)
+frozen_set = _table(bulk_models.FrozenSet)
+frozen_job = _table(bulk_models.FrozenJob)
 action = _table(control_models.ActionRow)
 pause = _table(control_models.PauseRow)
 owner = _table(owner_models.OwnerRow)

@@ -59,6 +59,7 @@ def jobs_view(query: Query) -> JobsView:
         since=_time(query, "from"),
         until=_time(query, "to"),
         failure=dom.failure_pattern(query.get("failure") or None),
+        open=query.get("open") == "true",
     )
     return JobsView(matching, query.get("cursor") or None)
 

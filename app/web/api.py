@@ -22,6 +22,8 @@ from app.queue.store.definitions import switch
 from app.queue.store.start import start
 from app.queue.text import storable
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
+from app.web.api_acknowledge import acknowledge_job, reopen_job
+from app.web.api_bulk import confirm_bulk, freeze_jobs, one_bulk
 from app.web.api_control import JobId, cancel_job, delete_job, rerun_job, retry_job
 from app.web.api_documents import list_documents, one_document
 from app.web.api_pause import (
@@ -51,6 +53,7 @@ MOST_FAILURES = 50
 
 Search = Annotated[str | None, Parameter(max_length=200)]
 Name = Annotated[str | None, Parameter(max_length=200)]
+OpenOnly = Annotated[bool, Parameter(description="Only failures that nobody has acknowledged.")]
 Place = Annotated[str | None, Parameter(max_length=60)]
 DefinitionId = Annotated[str, Parameter(max_length=200, examples=[Example(value="codebase_classify")])]
 
@@ -75,12 +78,13 @@ async def list_jobs(
     step: Name = None,
     definition: Name = None,
     q: Search = None,
+    open: OpenOnly = False,
     limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
     cursor: Place = None,
 ) -> Jobs:
     """Jobs of any kind: runs and steps newest first, then work items by step. `q`: part of the name."""
     step, definition, q = (each and storable(each) for each in (step, definition, q))
-    matching = JobFilter(kind, status, manager_id, step, definition, q)
+    matching = JobFilter(kind, status, manager_id, step, definition, q, open=open)
 
     def reading(snapshot: Snapshot) -> Jobs:
         page = snapshot.jobs(matching, limit, cursor)
@@ -228,6 +232,11 @@ def api_router() -> Router:
             retry_job,
             rerun_job,
             delete_job,
+            acknowledge_job,
+            freeze_jobs,
+            one_bulk,
+            confirm_bulk,
+            reopen_job,
             list_pauses,
             pause_queue,
             resume_queue,

@@ -11,6 +11,7 @@ from app.queue.records import JobRecord
 from app.queue.rerun_reading import repeating
 from app.queue.retrying import Again
 from app.queue.run_plan import RunPlan
+from app.queue.store.acknowledge import Failures
 from app.queue.store.control import Target
 from app.queue.store.start import DefinitionDisabled
 from app.web import dom
@@ -28,6 +29,13 @@ def again_of(job: JobRecord, pattern: str | None, cancelled: bool) -> Again:
     """What a retry of the job means. `pattern`: only the failure group of that pattern, of a step."""
     target = target_of(job)
     return Again(target.manager_id, target.step_id, target.worker_id, pattern, cancelled)
+
+
+def failures_of(job: JobRecord, pattern: str | None, until: float | None = None) -> Failures:
+    """The failures of a job, or of one failure group of a step."""
+    target = target_of(job)
+    items = None if target.worker_id is None else (target.worker_id,)
+    return Failures(target.manager_id, target.step_id, items, pattern, until)
 
 
 def whole_run(job: JobRecord, done: str) -> JobRecord:

@@ -41,6 +41,16 @@ def job_url(job_id: int) -> str:
     return f"/jobs/{job_id}"
 
 
+def acknowledgement_url(job_id: int, pattern: str | None = None) -> str:
+    """The form that acknowledges the failures of a job, or of one failure group of a step."""
+    return with_query(f"{job_url(job_id)}/acknowledgement/new", {"failure": failure(pattern)})
+
+
+def bulk_url(token: str) -> str:
+    """A frozen list of jobs, and what was done with it."""
+    return f"/bulk/{quote(token, safe='')}"
+
+
 def step_url(manager_id: int, name: str) -> str:
     return f"/jobs/{manager_id}/steps/{quote(name, safe='')}"
 

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Template
 
+from app.queue.bulk_reading import UnknownSet
 from app.queue.log_reading import BadPlace
 from app.queue.places import BadCursor
 from app.queue.snapshot import UnknownDocument, UnknownJob
@@ -99,6 +100,8 @@ def _explain(exception: Exception) -> tuple[HTTPStatus, Error]:
             return _error(HTTPStatus.NOT_FOUND, "no_such_job", exception)
         case UnknownDocument():
             return _error(HTTPStatus.NOT_FOUND, "no_such_document", exception)
+        case UnknownSet():
+            return _error(HTTPStatus.NOT_FOUND, "no_such_bulk_action", exception)
         case NoSuchDefinition():
             return _error(HTTPStatus.NOT_FOUND, "no_such_definition", exception)
         case NotStartable():

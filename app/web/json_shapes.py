@@ -9,7 +9,17 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from app.queue.models import Kind, Level
-from app.queue.records import Counts, FailureGroup, JobRecord, LogLine, Paused, RunRecord, Statistics, StepRecord
+from app.queue.records import (
+    Acknowledgement,
+    Counts,
+    FailureGroup,
+    JobRecord,
+    LogLine,
+    Paused,
+    RunRecord,
+    Statistics,
+    StepRecord,
+)
 from app.queue.status import FINAL, Status
 from app.queue.step_monitor import JobUpdate
 
@@ -54,11 +64,26 @@ class Stats(CountsJson, frozen=True, kw_only=True):
 
     revision: Revision
     by_kind: ByKind
+    open_failures: int
+    """Work items that failed, and steps whose planning did, which nobody has acknowledged."""
 
     @classmethod
     def at(cls, revision: int, statistics: Statistics) -> Stats:
         kinds = ByKind(*map(CountsJson.of, (statistics.manager, statistics.step, statistics.worker)))
-        return cls(statistics.all.total, *statistics.all, revision=revision, by_kind=kinds)
+        number = statistics.open_failures
+        return cls(statistics.all.total, *statistics.all, revision=revision, by_kind=kinds, open_failures=number)
+
+
+class AcknowledgementJson(Struct, frozen=True):
+    """Who has said, when, and with which note, that a failure needs no more looking at."""
+
+    who: str
+    at: datetime
+    note: str
+
+    @classmethod
+    def of(cls, said: Acknowledgement | None) -> AcknowledgementJson | None:
+        return None if said is None else cls(said.who, moment(said.at), said.note)
 
 
 class Job(Struct, frozen=True):
@@ -83,6 +108,10 @@ class Job(Struct, frozen=True):
     counts: CountsJson | None
     priority: int | None
     held_by: int | None
+    open_failures: int
+    """Failures of it, and of what is part of it, that nobody has acknowledged."""
+    acknowledgement: AcknowledgementJson | None
+    """Of its failure: of a work item, or of a step whose planning failed."""
 
     @classmethod
     def of(cls, job: JobRecord) -> Job:
@@ -105,6 +134,8 @@ class Job(Struct, frozen=True):
             counts=CountsJson.of(job.counts) if job.counts is not None else None,
             priority=job.priority,
             held_by=job.held_by,
+            open_failures=job.open_failures,
+            acknowledgement=AcknowledgementJson.of(job.acknowledgement),
         )
 
     @property
@@ -164,6 +195,16 @@ class FailureJson(Struct, frozen=True):
     message: str
     count: int
     job_id: int
+    open: int
+    """How many of them nobody has acknowledged."""
+    acknowledgement: AcknowledgementJson | None
+    """The last one of any of them."""
+
+    @classmethod
+    def of(cls, group: FailureGroup) -> FailureJson:
+        said = AcknowledgementJson.of(group.acknowledgement)
+        first = group.first
+        return cls(group.step_name, group.pattern, first.message, group.count, first.id, group.open, said)
 
 
 class StepTree(Struct, frozen=True):
@@ -221,10 +262,7 @@ class Tree(Struct, frozen=True):
             Job.of(job),
             dict(run.parameters),
             [StepTree.of(step) for step in run.steps],
-            [
-                FailureJson(each.step_name, each.pattern, each.first.message, each.count, each.first.id)
-                for each in failures
-            ],
+            [FailureJson.of(each) for each in failures],
         )
 
 
@@ -277,6 +315,15 @@ class Retried(Struct, frozen=True):
     job_id: int
     items: int
     steps: list[str]
+    detail: str
+
+
+class Acknowledged(Struct, frozen=True):
+    """What an acknowledgement, or the end of one, did. `failures`: how many were acknowledged, or are open again."""
+
+    revision: Revision
+    job_id: int
+    failures: int
     detail: str
 
 

@@ -110,6 +110,12 @@ class QueueView:
         """The same runs as a plain list of jobs."""
         return dom.jobs_url(kind=Kind.MANAGER, **_query(self.matching))
 
+    @property
+    def bulk_fields(self) -> list[tuple[str, object]]:
+        """What a form sends that freezes the list of these runs."""
+        fields = {"kind": Kind.MANAGER, **_query(self.matching)}
+        return [(name, value) for name, value in fields.items() if value]
+
     def _chips(self) -> Iterator[FilterChip]:
         matching = self.matching
         if matching.status:

@@ -11,7 +11,9 @@ from litestar.types import ControllerRouterHandler
 
 from app.resources import static_dir
 from app.web import (
+    acknowledge_pages,
     actions,
+    bulk_pages,
     definition_editor,
     definition_pages,
     delete_pages,
@@ -80,6 +82,13 @@ def handlers() -> list[ControllerRouterHandler]:
         retry_pages.retry_chosen,
         rerun_pages.rerun_form,
         rerun_pages.rerun_chosen,
+        acknowledge_pages.acknowledgement_form,
+        acknowledge_pages.acknowledge_chosen,
+        acknowledge_pages.reopen_chosen,
+        bulk_pages.freeze_list,
+        bulk_pages.bulk_preview,
+        bulk_pages.bulk_chosen,
+        bulk_pages.bulk_of_run,
         delete_pages.delete_preview,
         delete_pages.delete_chosen,
         priority_pages.set_priority,

@@ -151,6 +151,7 @@ class JobsView:
             "from": dom.minute(self.matching.since),
             "to": dom.minute(self.matching.until),
             "failure": dom.failure(self.matching.failure),
+            "open": "true" if self.matching.open else None,
         }
 
     def concerns(self, change: Change) -> bool:
@@ -162,7 +163,14 @@ class JobsView:
         older = page.next and dom.jobs_url(**self._query, cursor=page.next)
         first = self.cursor and dom.jobs_url(**self._query)
         children = {
-            "caption": painter.piece("job_list_caption.html", "jobs-caption", page=page, words=self.words),
+            "caption": painter.piece(
+                "job_list_caption.html",
+                "jobs-caption",
+                page=page,
+                words=self.words,
+                bulk_fields=self._bulk_fields,
+                noun=self._noun,
+            ),
             "jobs": jobs.paint_list(painter, "jobs", page.jobs, page.total),
             "empty": painter.piece("job_list_empty.html", "jobs-empty", page=page),
             "pager": painter.piece("pager.html", "pager", older=older, newest=first),
@@ -170,9 +178,22 @@ class JobsView:
         return compose(painter, self, snapshot, f"{page.total:,} {self.words}", "jobs", children)
 
     @property
+    def _bulk_fields(self) -> list[tuple[str, object]]:
+        """What a form sends that freezes this list; nothing if jobs of several kinds are in it, one part of another."""
+        if self.matching.kind is None and not self.matching.open:
+            return []
+        return [(name, value) for name, value in self._query.items() if value]
+
+    @property
+    def _noun(self) -> str:
+        return f"{jobs.KIND_WORDS[self.matching.kind]}s" if self.matching.kind else "failures"
+
+    @property
     def words(self) -> str:
         """Which jobs these are: failed work items of step import_files of run 12."""
         kind = f"{jobs.KIND_WORDS[self.matching.kind]}s" if self.matching.kind else "jobs"
+        if self.matching.open:
+            kind = f"open failures{f' ({kind})' if self.matching.kind else ''}"
         parts = [self.matching.status, kind]
         parts.append(f"of step {self.matching.step_name}" if self.matching.step_name else None)
         parts.append(f"of run {self.matching.manager_id}" if self.matching.manager_id else None)

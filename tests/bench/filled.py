@@ -141,7 +141,9 @@ class _Filling:
         counted = (Status.PENDING, Status.RUNNING, Status.COMPLETED, Status.FAILED, Status.CANCELLED)
         self._insert("step_counter", [(step.id, status, step.statuses[status]) for status in counted])
         self._insert("log_counter", [(step.id, each, step.levels[each]) for each in ("debug", "info", "warn", "error")])
-        self._insert("failure_group", [(step.id, pattern, *group) for pattern, group in step.groups.items()])
+        self._insert("failure_group", [(step.id, pattern, *group, 0, None) for pattern, group in step.groups.items()])
+        if failed := step.statuses[Status.FAILED]:
+            self._insert("open_failure", [(step.id, failed)])
         self._connection.execute(
             "UPDATE step_job SET log_count = ?, document_count = ? WHERE id = ?",
             (step.levels.total(), step.documents, step.id),
@@ -170,7 +172,7 @@ class _Filling:
                 *(worker_id, step.manager_id, step.id, f"src/module_{place % 977}/file_{place}.py", status, ""),
                 *(0 if status is Status.PENDING else 1, 0.0, json.dumps({"path": f"file_{place}.py"})),
                 *('{"lines":120}' if status is Status.COMPLETED else None, error, error and f"Traceback\n  {error}"),
-                *(pattern, None if status is Status.PENDING else "host:1", NOON, started, ended),
+                *(pattern, None if status is Status.PENDING else "host:1", NOON, started, ended, None),
             )
 
     def _log_rows(self, step: _Step) -> Iterator[tuple[Any, ...]]:

@@ -17,7 +17,8 @@ ERRORS = {"boom": "boom <n>", "bang": "bang"}
 @dataclass(eq=False)
 class Item:
     """`by_failure`: it was cancelled because others failed, not by a person. `kept`: its attempts before the last, of
-    which `lost` ended with their owner. `due_at`: before then it is nobody's to claim."""
+    which `lost` ended with their owner. `due_at`: before then it is nobody's to claim. `seen`: somebody has
+    acknowledged that it failed."""
 
     name: str
     status: str = "pending"
@@ -28,10 +29,11 @@ class Item:
     error: str = ""
     by_failure: bool = False
     due_at: float = 0.0
+    seen: bool = False
 
     def run_again(self, due_at: float = 0.0) -> None:
         self.kept += self.began
-        self.status, self.began, self.due_at = "pending", False, due_at
+        self.status, self.began, self.due_at, self.seen = "pending", False, due_at, False
 
     def end(self, error: str) -> None:
         self.status, self.error = "failed" if error else "completed", error
@@ -50,6 +52,13 @@ class Step:
     lines: int = 0
     taken: bool = False
     """Its results are those of the run that this one repeats."""
+    unplanned: str = ""
+    """"open" or "seen", once its planning has failed."""
+
+    @property
+    def open_failures(self) -> int:
+        unseen = sum(item.status == "failed" and not item.seen for item in self.items.values())
+        return unseen + (self.unplanned == "open")
 
     def number(self, status: str) -> int:
         return sum(item.status == status for item in self.items.values())
@@ -183,6 +192,7 @@ class Run:
         for step in (*going_on, *starting):
             step.status, step.by_failure = "running" if step in going_on else "pending", False
             step.planner = step.planner if step.planned else 0
+            step.unplanned = ""
         if not self.is_active:
             self.status = "running" if self.began else "pending"
         self.settle()

@@ -26,6 +26,12 @@ from tests.queue.conftest import Queue
             "UPDATE worker_job SET failure_pattern = 'bang' WHERE status = 'failed'",
             "step 2: 1 failures are counted as 'boom', 0 are noted",
         ),
+        ("DELETE FROM open_failure", "step 2: 0 failures are counted as open, 1 are"),
+        (
+            "UPDATE failure_group SET acknowledged = 1",
+            "step 2: 1 failures of 'boom' are counted as acknowledged, 0 are",
+        ),
+        ("INSERT INTO planning_failure (step_id) VALUES (2)", "step 2: it is noted among those whose planning failed"),
         ("UPDATE step_job SET document_count = 2", "step 2: it says 2 documents, there are 0"),
         ("UPDATE minute_counter SET number = 0", "minute "),
         ("DELETE FROM log_entry WHERE line = 2", "step 2: it says 4 log lines, there are 3"),

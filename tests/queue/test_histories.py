@@ -38,6 +38,7 @@ from app.queue.run_plan import FailureAction, OnError, RunPlan, StepPlan, Tolera
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import JobFilter, LogFilter, RunFilter, Snapshot
 from app.queue.status import Status
+from app.queue.store.acknowledge import Failures, acknowledge, reopen
 from app.queue.store.cancel import cancel, cancel_item, cancel_step
 from app.queue.store.claim import claim, release, release_plan, rescue
 from app.queue.store.deadlines import time_out
@@ -76,7 +77,7 @@ HAPPENS = {
     *(f"{verb} of the {scope}" for verb in ("pause", "resume") for scope in ("run", "definition", "queue")),
     *(f"tolerance exceeded: {action}" for action in FailureAction),
     *("claim of what is paused", "claim of what is not yet due", "attempt after a wait"),
-    "claim of what a limit allows no more of",
+    *("claim of what a limit allows no more of", "acknowledgement", "reopening"),
     *("release", "release of a plan", "rescue: run again", "rescue: lost too often", "delete"),
     *("rerun", "rerun from a step on", "rerun that is refused: AlreadyRunning", "rerun that is refused: NotRepeatable"),
 }
@@ -254,7 +255,7 @@ class Histories(RuleBasedStateMachine):
     def _fail_planning(self, run: Run, step: Step) -> None:
         self.write(fail_planning, step.id, step.planner, "no reason")
         run.cancel_items(step, by_failure=True)
-        step.status = "failed"
+        step.status, step.unplanned = "failed", "open"
         step.lines += 1
         run.settle()
 
@@ -561,6 +562,34 @@ class Histories(RuleBasedStateMachine):
         """Whether another run of its definition is."""
         return any(other.is_active and other.number == run.number for other in self.runs if other is not run)
 
+    @rule(pick=PICK, scope=st.sampled_from(["run", "step", "item", "group"]), back=st.booleans())
+    @precondition(lambda self: self.runs)
+    def acknowledge_what_failed(self, pick: int, scope: str, back: bool) -> None:
+        failed = [each for each in self._steps() if each[1].unplanned or each[1].number("failed")]
+        run, step = self._rather(pick, failed, self._steps())
+        covered = run.steps if scope == "run" else [step]
+        chosen = {key: item for each in covered for key, item in each.items.items() if item.status == "failed"}
+        meant = Failures(run.id, None if scope == "run" else step.id)
+        if scope == "item" and chosen:
+            item_id = sorted(chosen)[pick % len(chosen)]
+            chosen, meant = {item_id: chosen[item_id]}, replace(meant, worker_ids=(item_id,))
+        elif scope == "group":
+            error = tuple(ERRORS)[pick % 2]
+            chosen = {key: item for key, item in chosen.items() if item.error == error}
+            meant = replace(meant, pattern=ERRORS[error])
+        moved = 0
+        for each in covered:
+            mine = [item for key, item in each.items.items() if key in chosen and item.seen is back]
+            plans = scope in ("run", "step") and each.unplanned == ("seen" if back else "open")
+            for item in mine:
+                item.seen = not back
+            if plans:
+                each.unplanned = "open" if back else "seen"
+            each.lines += bool(mine) or plans
+            moved += len(mine) + plans
+        assert self.write(*((reopen, meant, ANN) if back else (acknowledge, meant, "known", ANN))) == moved
+        self._drawn("reopening" if back else "acknowledgement", moved)
+
     @rule(pick=PICK, most=st.integers(1, 9), batches=st.integers(1, 4))
     @precondition(lambda self: self.runs)
     def delete_a_run(self, pick: int, most: int, batches: int) -> None:
@@ -634,6 +663,7 @@ class Histories(RuleBasedStateMachine):
             for step, row in zip(run.steps, shown[run.id].steps, strict=True):
                 assert (row.id, row.status, row.log_count) == (step.id, step.status, step.lines)
                 assert row.reason or row.status is Status.RUNNING
+                assert row.open_failures == step.open_failures
                 for status in ("pending", "running", "completed", "failed", "cancelled"):
                     assert getattr(row.counts, status) == step.number(status)
                 for item_id, item in step.items.items():
@@ -642,6 +672,8 @@ class Histories(RuleBasedStateMachine):
                         assert len(attempts) == item.kept + item.began
                         assert item.status == "running" or attempts[0].status != "running"
         statistics = snapshot.statistics()
+        assert statistics.open_failures == sum(run.open_failures for run in shown.values())
+        assert statistics.open_failures == snapshot.jobs(JobFilter(open=True), 1).total
         assert statistics.worker.total == sum(run.counts.total for run in shown.values())
         for _, step in self._steps()[self.moves % 7 :: 7]:
             assert snapshot.log(LogFilter(step_id=step.id), 3).total == step.lines

@@ -53,12 +53,14 @@ def all_failed(pages: Pages) -> tuple[int, int]:
     return manager_id, step_id
 
 
-def sent(pages: Pages, page: str) -> Any:
+def sent(pages: Pages, page: str, **filled_in: str) -> Any:
     """Sends the first form of a page that posts to the address of that page, with its hidden fields."""
     form = re.search(r'<form method="post" action="([^"]*)">(.*?)</form>', page.split('id="content"')[1], re.S)
     assert form, page
     fields = dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', form[2]))
-    return pages.post(unescape(form[1]), data={name: unescape(value) for name, value in fields.items()}, headers=HTML)
+    return pages.post(
+        unescape(form[1]), data={**{name: unescape(value) for name, value in fields.items()}, **filled_in}, headers=HTML
+    )
 
 
 def test_a_retry_is_previewed_exactly_then_done(pages: Pages) -> None:

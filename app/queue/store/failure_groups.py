@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
@@ -28,21 +29,31 @@ _name = PreparedUpdate(
     .values(failure_pattern=bindparam("with_pattern"))
 )
 _number = select(func.count()).select_from(failure_group).where(failure_group.c.step_id == bindparam("of_step"))
-_left = select(
-    func.count().label("left"), func.min(worker_job.c.id).label("first"), func.max(worker_job.c.id).label("last")
-).where(worker_job.c.step_id == bindparam("of_step"), worker_job.c.failure_pattern == bindparam("with_pattern"))
+_in_group = (worker_job.c.step_id == bindparam("of_step")) & (worker_job.c.failure_pattern == bindparam("with_pattern"))
 _of_pattern = (failure_group.c.step_id == bindparam("of_step")) & (failure_group.c.pattern == bindparam("with_pattern"))
-_set = (
+# Each by itself, since an index knows the first and the last without a look at those between them.
+_first, _last = (select(end(worker_job.c.id)).where(_in_group).scalar_subquery() for end in (func.min, func.max))
+_take_out = (
     update(failure_group)
     .where(_of_pattern)
     .values(
-        number=bindparam("left"),
-        first_id=bindparam("first"),
-        last_id=bindparam("last"),
-        last_at=select(worker_job.c.finished_at).where(worker_job.c.id == bindparam("last")).scalar_subquery(),
+        number=failure_group.c.number - bindparam("gone"),
+        acknowledged=failure_group.c.acknowledged - bindparam("closed"),
+        first_id=_first,
+        last_id=_last,
+        last_at=select(worker_job.c.finished_at).where(worker_job.c.id == _last).scalar_subquery(),
     )
 )
-_forget = delete(failure_group).where(_of_pattern)
+_forget_emptied = delete(failure_group).where(_of_pattern, failure_group.c.number <= bindparam("gone"))
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """So many work items of a group, so many of them acknowledged, that are in it no more."""
+
+    pattern: str
+    number: int
+    closed: int
 
 
 def group_failure(transaction: Transaction, step_id: int, worker_id: int, error: str) -> None:
@@ -74,12 +85,9 @@ def forget_groups(transaction: Transaction, step_id: int) -> None:
     transaction.connection.execute(delete(failure_group).where(failure_group.c.step_id == step_id))
 
 
-def regroup(transaction: Transaction, step_id: int, patterns: Iterable[str]) -> None:
+def regroup(transaction: Transaction, step_id: int, gone: Iterable[Gone]) -> None:
     """Some work items have left these groups of the step: the groups are what is left of them."""
-    for pattern in patterns:
-        group = {"of_step": step_id, "with_pattern": pattern}
-        rest = transaction.connection.execute(_left, group).one()
-        if rest.left:
-            transaction.connection.execute(_set, {**group, **rest._asdict()})
-        else:
-            transaction.connection.execute(_forget, group)
+    for group in gone:
+        left = {"of_step": step_id, "with_pattern": group.pattern, "gone": group.number, "closed": group.closed}
+        if not transaction.connection.execute(_forget_emptied, left).rowcount:
+            transaction.connection.execute(_take_out, left)

@@ -13,6 +13,7 @@ from app.queue.changes import WorkAdded
 from app.queue.prepared import PreparedUpdate
 from app.queue.run_plan import Retry
 from app.queue.status import Status, Verdict, attempt_verdict
+from app.queue.store.acknowledge import open_failures
 from app.queue.store.counting import count, count_minute
 from app.queue.store.ending import end_of
 from app.queue.store.failure_groups import group_failure
@@ -85,6 +86,7 @@ def finish(transaction: Transaction, step_id: int, endings: Sequence[Ending]) ->
         if ending.error is not None:
             failed += _fail_one(transaction, step_id, ending)
     count_minute(transaction, {Status.COMPLETED: completed, Status.FAILED: failed})
+    open_failures(transaction, step_id, failed)
     roll_up(transaction, step_id, failed=failed > 0)
 
 

@@ -12,6 +12,7 @@ from app.queue.changes import RunChanged, StepChanged, WorkAdded
 from app.queue.pauses import is_paused
 from app.queue.prepared import PreparedInsert
 from app.queue.status import ACTIVE, Status, Verdict
+from app.queue.store.acknowledge import open_planning
 from app.queue.store.claim import ClaimedStep, steps_of
 from app.queue.store.counting import count, counts_of
 from app.queue.store.logging import log_line
@@ -165,6 +166,7 @@ def fail_planning(transaction: Transaction, step_id: int, attempt: int, error: s
     reason = f"planning failed: {storable(error)}"
     stop_work(transaction, step_id, f"cancelled: {reason}")
     end_step(transaction, step_id, Verdict(Status.FAILED, reason))
+    open_planning(transaction, step_id)
     advance(transaction, step.manager_id)
 
 

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, bindparam, insert, literal, null, select, update
+from sqlalchemy import ColumnElement, Float, bindparam, func, insert, literal, null, select, update
 
 from app.queue.changes import RunChanged, StepChanged, StepReleased, WorkAdded
 from app.queue.deletions import is_being_deleted
 from app.queue.retrying import Again, reopened, run_of, steps_of_run, stopped_with, was_stopped
 from app.queue.status import ACTIVE, FINAL, Status
+from app.queue.store.acknowledge import count_open, forget_planning
 from app.queue.store.counting import count
-from app.queue.store.failure_groups import forget_groups, regroup
+from app.queue.store.failure_groups import Gone, forget_groups, regroup
 from app.queue.store.logging import log_line
 from app.queue.store.roll_up import advance, roll_up
 from app.queue.store.start import refuse_one_too_many
@@ -101,20 +102,23 @@ def retry(transaction: Transaction, again: Again, reason: str, concurrency: int 
 def _move_chosen(transaction: Transaction, step: Any, again: Again, reason: str) -> int:
     """Makes the step's failed work items pending, as far as they are meant; returns how many."""
     chosen = again.chosen(step.id)
-    patterns = set() if again.is_whole else _patterns(transaction, chosen[Status.FAILED])
+    gone = [] if again.is_whole else _gone(transaction, chosen[Status.FAILED])
     moved = _move(transaction, step.id, Status.FAILED, chosen[Status.FAILED], reason)
     if moved and again.is_whole:
         forget_groups(transaction, step.id)
-    regroup(transaction, step.id, patterns)
+    regroup(transaction, step.id, gone)
+    if moved:
+        count_open(transaction, step.id)
     if Status.CANCELLED in chosen:
         moved += _move(transaction, step.id, Status.CANCELLED, chosen[Status.CANCELLED], reason)
     return moved
 
 
-def _patterns(transaction: Transaction, failed: ColumnElement[bool]) -> set[str]:
-    """The failure groups that those of the work items are in which failed."""
-    query = select(worker_job.c.failure_pattern).where(failed, worker_job.c.failure_pattern.is_not(None)).distinct()
-    return set(transaction.connection.execute(query).scalars())
+def _gone(transaction: Transaction, failed: ColumnElement[bool]) -> list[Gone]:
+    """How many of those of the work items that failed each failure group has."""
+    pattern, by_id = worker_job.c.failure_pattern, worker_job.c.acknowledgement_id
+    query = select(pattern, func.count(), func.count(by_id)).where(failed, pattern.is_not(None)).group_by(pattern)
+    return [Gone(*row) for row in transaction.connection.execute(query)]
 
 
 def _move_stopped(transaction: Transaction, run: Any, step: Any, reason: str) -> int:
@@ -138,6 +142,7 @@ def _move(transaction: Transaction, step_id: int, source: Status, meant: ColumnE
             error=None,
             traceback=None,
             failure_pattern=None,
+            acknowledgement_id=None,
             claimed_by=None,
             started_at=None,
             finished_at=None,
@@ -177,6 +182,7 @@ def _reopen(transaction: Transaction, step: Any) -> None:
     why = "planning work items" if plans else ""
     parameters = {"of_step": step.id, "to": to, "why": why, "is_ready": plans, "now": transaction.now}
     transaction.connection.execute(_reopen_step, parameters)
+    forget_planning(transaction, step.id)
     transaction.changes.append(StepChanged(step.manager_id, step.id, step.name, to))
     if plans:
         transaction.changes.append(StepReleased(step.id))

@@ -153,6 +153,23 @@ class Progress:
         return f"{done:,} of {self.counts.total:,} work items done"
 
 
+@dataclass(frozen=True, slots=True)
+class OpenFailures:
+    """How many failures within a scope nobody has acknowledged: work items, and steps whose planning failed."""
+
+    scope: Scope
+    number: int
+
+    @property
+    def words(self) -> str:
+        return f"open failure{'' if self.number == 1 else 's'} {self.scope.words or 'of all jobs'}"
+
+    @property
+    def url(self) -> str:
+        """The list behind the number."""
+        return dom.jobs_url(manager_id=self.scope.manager_id, step=self.scope.step_name, open="true")
+
+
 def paint_number(painter: Painter, count: Count) -> Piece:
     """The bare number, for a table whose heads say what it counts."""
     return painter.piece("count_number.html", count.id, count=count)

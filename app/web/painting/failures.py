@@ -31,6 +31,13 @@ def paint_group(painter: Painter, group: FailureGroup) -> Piece:
         step=group.step_name,
         failure=dom.failure(group.pattern),
     )
+    open_alike = dom.jobs_url(
+        kind=Kind.WORKER,
+        manager_id=group.manager_id,
+        step=group.step_name,
+        failure=dom.failure(group.pattern),
+        open="true",
+    )
     return painter.piece(
         "failure_group.html",
         dom.job(group.step_id, f"failure-{key}"),
@@ -38,5 +45,7 @@ def paint_group(painter: Painter, group: FailureGroup) -> Piece:
         scope=f"failure:{group.step_id}:{key}",
         url=dom.job_url(group.step_id),
         alike=alike,
+        open_alike=open_alike,
+        acknowledge=dom.acknowledgement_url(group.step_id, group.pattern),
         retry=dom.with_query(f"{dom.job_url(group.step_id)}/retries/new", {"failure": dom.failure(group.pattern)}),
     )

@@ -65,6 +65,10 @@ class JobRow:
         return dom.with_query(f"{dom.job_url(self.job.id)}/retries/new", {"cancelled": cancelled})
 
     @property
+    def acknowledgement_url(self) -> str:
+        return dom.acknowledgement_url(self.job.id)
+
+    @property
     def took(self) -> float | None:
         return took(self.job.started_at, self.job.finished_at)
 

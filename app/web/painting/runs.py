@@ -10,7 +10,7 @@ from app.queue.snapshot import Snapshot
 from app.queue.status import Status
 from app.web import dom
 from app.web.logs.query import LogQuery, LogZoom
-from app.web.painting.counts import Progress, Scope, Tally, paint_progress, paint_tally
+from app.web.painting.counts import OpenFailures, Progress, Scope, Tally, paint_progress, paint_tally
 from app.web.painting.logs import QUEUE_PANEL, PanelSize
 from app.web.painting.steps import StepHead, took
 from app.web.painting.steps import paint_row as paint_step_row
@@ -52,6 +52,14 @@ class RunHead:
     @property
     def can_retry(self) -> bool:
         return any(step.can_retry or step.status is Status.CANCELLED for step in self.run.steps)
+
+    @property
+    def open(self) -> OpenFailures:
+        return OpenFailures(Scope.of_run(self.run), self.run.open_failures)
+
+    @property
+    def acknowledgement_url(self) -> str:
+        return dom.acknowledgement_url(self.run.id)
 
     @property
     def steps_done(self) -> int:

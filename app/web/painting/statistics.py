@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.queue.models import Kind
 from app.queue.records import Statistics
 from app.queue.status import Status
-from app.web.painting.counts import Count, Scope, paint_number
+from app.web.painting.counts import Count, OpenFailures, Scope, paint_number
 from app.web.pieces import Painter, Piece
 
 ID = "statistics"
@@ -27,4 +27,5 @@ def paint_statistics(painter: Painter, statistics: Statistics) -> Piece:
             count = Count(everything, kind, status, number)
             numbers[f"{count.kind_name} {count.status_name}"] = painter.once(paint_number, count)
     rows = [(kind or "all", label) for kind, label in ROWS]
-    return painter.piece("statistics_table.html", ID, numbers, rows=rows, statuses=tuple(Status))
+    unseen = OpenFailures(everything, statistics.open_failures)
+    return painter.piece("statistics_table.html", ID, numbers, rows=rows, statuses=tuple(Status), open=unseen)

@@ -8,7 +8,7 @@ from app.queue.records import StepRecord
 from app.queue.snapshot import Snapshot
 from app.queue.status import Status
 from app.web import dom
-from app.web.painting.counts import Progress, Scope, Tally, paint_progress, paint_tally
+from app.web.painting.counts import OpenFailures, Progress, Scope, Tally, paint_progress, paint_tally
 from app.web.painting.logs import PanelSize, paint_panel
 from app.web.pieces import Painter, Piece
 from app.web.shelf import Shelf
@@ -54,6 +54,14 @@ class StepHead:
     def rerun_url(self) -> str:
         """The form that repeats the run from this step on."""
         return dom.with_query(f"{dom.job_url(self.step.manager_id)}/reruns/new", {"from": self.step.name})
+
+    @property
+    def open(self) -> OpenFailures:
+        return OpenFailures(Scope.of_step(self.step), self.step.open_failures)
+
+    @property
+    def acknowledgement_url(self) -> str:
+        return dom.acknowledgement_url(self.step.id)
 
     @property
     def took(self) -> float | None:
