@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -25,7 +26,6 @@ from app.queue.store.plan import NewItem, spawn
 from app.queue.store.totals import add_to_totals
 from app.queue.totals import added
 from app.queue.writer import Transaction, WriteFailed, Writer
-from app.work.storing import RETRY_AFTER
 
 log = structlog.get_logger(__name__)
 
@@ -128,6 +128,7 @@ class Outbox:
         """As `flushed`, but a batch that cannot be committed now is given up: what was not acknowledged is still
         running for the next owner, who takes it up again."""
         self._closing = True
+        self._writer.storage.hurry()
         await self.flushed()
 
     def _grew(self) -> None:
@@ -170,15 +171,16 @@ class Outbox:
     async def _hand_in(self, verb: Callable[..., Any], *arguments: Any) -> None:
         """Hands in a verb again and again until it is committed, or until closing; raises what the verb itself
         raises."""
-        while True:
-            try:
-                await self._writer(verb, *arguments)
-                return
-            except WriteFailed:
-                if self._closing:
-                    log.error("the database cannot be written, so the work is left for the next start")
+        with suppress(WriteFailed):
+            await self._writer(verb, *arguments)
+            return
+        with self._writer.storage.owing():
+            while not self._closing:
+                await self._writer.storage.another_try()
+                with suppress(WriteFailed):
+                    await self._writer(verb, *arguments)
                     return
-                await asyncio.sleep(RETRY_AFTER)
+        log.error("the database cannot be written, so the work is left for the next start")
 
 
 def _perform(transaction: Transaction, operations: Sequence[_Operation]) -> None:

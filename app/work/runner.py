@@ -37,7 +37,7 @@ from app.work.sweeping import Sweeping
 log = structlog.get_logger(__name__)
 
 TROUBLE_PAUSE = 0.5
-"""Seconds until claiming is tried again when the database could not be written."""
+"""Seconds until claiming is tried again after a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,7 @@ class Runner:
             timer.cancel()
         self._stopping = True
         self._wake.set()
+        self._writer.storage.hurry()
         if self._main:
             await self._main  # not cancelled: what a claim on its way takes must be run or given back
         for task in self._tasks:
@@ -161,13 +162,15 @@ class Runner:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            while self._writer.storage.stops_work and not self._stopping:
+                await self._writer.storage.another_try()  # what was finished waits to be stored: nothing new begins
             if self._stopping:
                 return
             try:
                 await self._claim_plans()
                 await self._claim_items()
             except WriteFailed:
-                await asyncio.sleep(TROUBLE_PAUSE)
+                await self._writer.storage.another_try()
                 self._wake.set()
             except Exception:
                 # The runner outlives any single fault: whatever it was stays pending and is claimed again.
