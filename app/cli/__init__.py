@@ -21,6 +21,8 @@ _COMMANDS = {
     "resume": ("app.cli.control", "resume"),
     "delete": ("app.cli.control", "delete"),
     "check": ("app.cli.check", "check"),
+    "backup": ("app.cli.backup", "backup"),
+    "restore": ("app.cli.backup", "restore"),
 }
 
 

@@ -23,6 +23,8 @@ from app.queue.storage_faults import WAYS_OUT, Fault, fault_of
 Synchronous = Literal["NORMAL", "FULL"]
 
 
+FILE_NAME = "stepglass.db"
+"""Of the SQLite database in a data directory."""
 LARGEST_WAL = 64 << 20
 """Bytes to which the write-ahead log is cut back after a long read let it grow."""
 _PATH = "path:"
@@ -61,7 +63,12 @@ class Database:
     @classmethod
     def in_directory(cls, directory: Path, synchronous: Synchronous = "NORMAL") -> Database:
         """The SQLite database of a data directory."""
-        return cls(_sqlite(directory / "stepglass.db"), synchronous)
+        return cls(_sqlite(directory / FILE_NAME), synchronous)
+
+    @classmethod
+    def at_path(cls, path: Path) -> Database:
+        """Any SQLite database."""
+        return cls(_sqlite(path))
 
     @classmethod
     def at(cls, address: str, readers: int) -> Database:

@@ -3,6 +3,7 @@ the database holds, and may hand it in again."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import pkgutil
@@ -161,8 +162,6 @@ def test_no_verb_is_forgotten() -> None:
 @pytest.fixture(scope="module")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a furnished queue."""
-    import asyncio
-
     folder = tmp_path_factory.mktemp("furnished")
 
     async def make() -> None:
@@ -185,11 +184,15 @@ def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.queue.writer.FIRST_PAUSE", 0.001)
 
 
-@asynccontextmanager
-async def opened(file: Path, folder: Path, verb: str) -> AsyncIterator[Queue]:
+def copied(file: Path, folder: Path) -> Database:
     folder.mkdir()
     shutil.copy(file, folder / "stepglass.db")
-    queue = Queue(Database.in_directory(folder))
+    return Database.in_directory(folder)
+
+
+@asynccontextmanager
+async def opened(file: Path, folder: Path, verb: str) -> AsyncIterator[Queue]:
+    queue = Queue(copied(file, folder))
     if verb in UNPAUSED:
         await queue.write(VERBS["resume_as"], QUEUE, ANN)
         queue.commits.clear()
