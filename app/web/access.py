@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from app.queue.database import Database, ReadFailed
+from app.queue.retention import NO_LIMIT, Keep
 from app.queue.run_plan import RunPlan
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
@@ -65,6 +66,8 @@ class DefinitionSummary:
     problems: tuple[TextProblem, ...] = ()
     """The same as `problem`, one by one."""
     schedule: ScheduleSummary | None = None
+    keep: Keep = NO_LIMIT
+    """How long its runs are kept."""
 
     @property
     def valid(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from app.queue.retention import NO_LIMIT, Keep
 from app.queue.run_plan import RunPlan, StepPlan, Tolerance
 from app.queue.ticks import Cron
 from app.work.definition_checks import Fault, definition_faults, dependencies, settings_faults
@@ -50,6 +51,8 @@ class Definition:
     text: str = field(repr=False)
     step_types: StepTypes = field(repr=False, compare=False)
     schedule: Schedule | None = None
+    keep: Keep = NO_LIMIT
+    """How long its runs are kept, as far as the definition says so."""
 
     def resolve(self, parameters: Mapping[str, Any]) -> RunPlan:
         """The plan of a run with these parameters, its settings checked by their step types.
@@ -220,6 +223,7 @@ def _definition(file: DefinitionFile, step_types: StepTypes, rule: Rule) -> Defi
         text=file.text,
         step_types=step_types,
         schedule=_schedule(table),
+        keep=Keep(table.retention.days, table.retention.runs),
     )
 
 

@@ -95,6 +95,10 @@ class Runner:
     def processes(self) -> ProcessPool:
         return self._processes
 
+    async def swept(self) -> None:
+        """Waits until no deletion is on its way."""
+        await self._sweeping.done()
+
     def running(self) -> list[Occupied]:
         """What has a slot."""
         on_loop = [Occupied(step, item, None, False) for step, item in self._loop_work.items()]
