@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,13 +28,13 @@ from litestar.openapi import OpenAPIConfig
 from app import __version__, steps
 from app.queue.database import Database
 from app.queue.ownership import Ownership, owning
+from app.queue.retention import Keep
 from app.queue.run_plan import RunPlan
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.definitions import note_new_files
 from app.queue.store.start import DefinitionDisabled
-from app.queue.writer import WriteFailed, Writer
+from app.queue.writer import Writer
 from app.resources import definitions_dir
 from app.settings import Settings
 from app.web import errors, security
@@ -73,28 +73,29 @@ from app.work.page_rules import PageRules
 from app.work.problems import ProblemsError, printable
 from app.work.registry import AnyStepType, StepTypes
 from app.work.repeating import against_repeating
+from app.work.retention import Retention
 from app.work.runner import Runner
 from app.work.schedule import Scheduler
+from app.work.watching import watch
 
 log = structlog.get_logger(__name__)
 
 LAST_WRITES = 10.0
 """Seconds that giving back what was running may take when the server stops."""
-WATCH_INTERVAL = 2.0
-"""Seconds between two looks at the folders of definitions."""
 
 
 class DefinitionCatalog:
     """The definitions of some folders, as the web finds and starts them."""
 
-    def __init__(self, step_types: StepTypes, rules: PageRules, *folders: Path) -> None:
+    def __init__(self, step_types: StepTypes, rules: PageRules, keep: Keep, *folders: Path) -> None:
+        self.keep = keep
         self.files = Definitions(step_types, *folders, rule=rules.of_file)
         self.troubles = step_types.not_loaded
         self.editor: DefinitionEditor | None = None
         self._rules, self._step_types = rules, step_types
 
     def definitions(self) -> Sequence[DefinitionSummary]:
-        return [_summary(entry, self._rules) for entry in self.files.all()]
+        return [_summary(entry, self._rules, self.keep) for entry in self.files.all()]
 
     def entries(self) -> Sequence[DefinitionEntry]:
         """As the scheduler and bulk actions need them."""
@@ -162,7 +163,7 @@ def _told_to_the_web() -> Iterator[None]:
         raise TextChanged(str(error), error.now, error.base) from error
 
 
-def _summary(entry: DefinitionEntry, rules: PageRules) -> DefinitionSummary:
+def _summary(entry: DefinitionEntry, rules: PageRules, keep: Keep) -> DefinitionSummary:
     found = entry.definition
     summary = DefinitionSummary(
         entry.id,
@@ -191,6 +192,7 @@ def _summary(entry: DefinitionEntry, rules: PageRules) -> DefinitionSummary:
         schedule=_schedule_summary(found.schedule),
         priority=found.priority,
         limits=found.limits_told,
+        keep=found.keep | keep,
     )
 
 
@@ -231,7 +233,8 @@ class Stepglass:
         with Snapshot.of(self.database) as snapshot:
             page_texts = snapshot.page_texts()
         rules = PageRules(self._step_types, page_texts, allow_all=settings.edit_unsafe_steps == "on")
-        catalog = DefinitionCatalog(self._step_types, rules, *settings.definitions, definitions_dir())
+        keep = Keep(settings.keep_days, settings.keep_runs)
+        catalog = DefinitionCatalog(self._step_types, rules, keep, *settings.definitions, definitions_dir())
         if settings.edit_definitions == "on":
             editing = Editing(catalog.files, self._step_types, rules, settings.definitions)
             catalog.editor = DefinitionEditor(editing)
@@ -245,16 +248,18 @@ class Stepglass:
             monitor.revision = snapshot.revision
         writer = Writer(self.database, monitor.hear)
         access = Access(self.database, writer, monitor, self.catalog)
-        told = self._settings
-        step_types = {**self._step_types, **bulk_step_types(writer, self.catalog.entries)}
+        told, catalog = self._settings, self.catalog
+        step_types = {**self._step_types, **bulk_step_types(writer, catalog.entries)}
         runner = self._runner = Runner(
             self.database, writer, monitor, step_types, told.slots, told.lease, limits=told.limits
         )
         access.told_to_stop = runner.told_to_stop
-        watching = asyncio.create_task(_watch(self.catalog.files, writer))
+        watching = asyncio.create_task(watch(catalog.files, writer))
+        retention = Retention(self.database, writer, monitor, catalog.entries, catalog.keep, runner.swept)
         try:
             await runner.start()
-            yield access
+            async with retention.running():
+                yield access
         finally:
             watching.cancel()
             await _stopped(runner, self._settings.grace)
@@ -315,18 +320,6 @@ def _scheduler_facts(scheduler: Scheduler) -> SchedulerFacts:
     if following is None:
         return SchedulerFacts(scheduler.schedules)
     return SchedulerFacts(scheduler.schedules, following.definition, datetime.fromtimestamp(following.at, UTC))
-
-
-async def _watch(files: Definitions, writer: Writer) -> None:
-    """Lets open pages hear of definition files that are added, changed or removed."""
-    known = await asyncio.to_thread(files.state)
-    while True:
-        await asyncio.sleep(WATCH_INTERVAL)
-        found = await asyncio.to_thread(files.state)
-        if found != known:
-            with suppress(WriteFailed):  # then it is tried again
-                await writer(note_new_files)
-                known = found
 
 
 async def _stopped(runner: Runner, grace: float) -> None:

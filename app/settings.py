@@ -191,6 +191,20 @@ class Settings:
             _on_or_off, "Whether what was edited in the page may run programs, reach private hosts and use secrets."
         ),
     )
+    keep_days: int = field(
+        default=0,
+        metadata=_about(
+            _whole_number(0, 100_000),
+            "Days for which a run is kept after its end, unless its definition says; 0: for good.",
+        ),
+    )
+    keep_runs: int = field(
+        default=0,
+        metadata=_about(
+            _whole_number(0, 999_999_999),
+            "Finished runs of a definition that are kept, unless it says itself; 0: all.",
+        ),
+    )
     grace: int = field(
         default=5,
         metadata=_about(_whole_number(0, 3600), "Seconds that running work items get to end when the server stops."),

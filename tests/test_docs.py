@@ -18,7 +18,8 @@ from tests.stepglass import stepglass
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 DEFINITIONS = (ROOT / "docs" / "definitions.md").read_text()
-EXAMPLES = re.findall(r"```toml\n(.*?)```", README + DEFINITIONS, re.DOTALL)
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+EXAMPLES = re.findall(r"```toml\n(.*?)```", README + DEFINITIONS + OPERATIONS, re.DOTALL)
 STEP_TYPES = StepTypes.in_package(steps)
 
 

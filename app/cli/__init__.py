@@ -24,6 +24,8 @@ _COMMANDS = {
     "delete": ("app.cli.control", "delete"),
     "bulk": ("app.cli.bulk", "bulk"),
     "check": ("app.cli.check", "check"),
+    "backup": ("app.cli.backup", "backup"),
+    "restore": ("app.cli.backup", "restore"),
 }
 
 

@@ -41,6 +41,8 @@ PATIENCE = 120
 @setting("allowed_hosts", "NAME,...")
 @setting("definitions", "DIR")
 @setting("steps", "PATH")
+@setting("keep_days", "N")
+@setting("keep_runs", "N")
 @switch("edit_definitions")
 @switch("edit_unsafe_steps")
 @click.option("--run", "definition", metavar="DEFINITION", help="A definition to start once the server is ready.")

@@ -16,9 +16,15 @@ class Place(StrEnum):
     PAGE = "a person at the page"
     API = "the API"
     COMMAND_LINE = "the command line"
+    RETENTION = "retention"
 
 
-_BY = {Place.PAGE: "by a person at the page", Place.API: "through the API", Place.COMMAND_LINE: "from the command line"}
+_BY = {
+    Place.PAGE: "by a person at the page",
+    Place.API: "through the API",
+    Place.COMMAND_LINE: "from the command line",
+    Place.RETENTION: "by retention",
+}
 
 
 @dataclass(frozen=True, slots=True)

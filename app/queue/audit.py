@@ -50,6 +50,8 @@ _index_gaps = text(
 
 def check(database: Database) -> list[str]:
     """Every drift that is found, one sentence each; empty when the database is sound."""
+    if damage := database.damage():
+        return [f"the file is damaged: {damage}; restore a backup: stepglass restore FILE"]
     with database.read() as connection:
         drifts = [drift for examine in _EXAMINATIONS for drift in examine(connection)]
         unseen = _names_of_deleted(connection)

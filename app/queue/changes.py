@@ -51,6 +51,7 @@ class DocumentsChanged:
     ids: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True)
 class DefinitionsChanged:
     """A definition was switched on or off, or the files of the definitions are others."""
 

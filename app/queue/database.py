@@ -17,10 +17,16 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
 from app.queue.kept_runs import KeptRuns
+from app.queue.sqlite_files import damage_in
+from app.queue.storage_faults import WAYS_OUT, Fault, fault_of
 
 Synchronous = Literal["NORMAL", "FULL"]
 
 
+FILE_NAME = "stepglass.db"
+"""Of the SQLite database in a data directory."""
+LARGEST_WAL = 64 << 20
+"""Bytes to which the write-ahead log is cut back after a long read let it grow."""
 _PATH = "path:"
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
@@ -31,6 +37,15 @@ def _sqlite(path: Path) -> sa.URL:
 
 class DatabaseTrouble(Exception):
     """The database cannot be used; the message names it, says why, and what to do."""
+
+
+class ReadFailed(DatabaseTrouble):
+    """Something cannot be read, for a reason that may pass."""
+
+    def __init__(self, told: str, fault: Fault, cause: str) -> None:
+        super().__init__(told)
+        self.fault = fault
+        self.cause = cause
 
 
 class Database:
@@ -48,7 +63,12 @@ class Database:
     @classmethod
     def in_directory(cls, directory: Path, synchronous: Synchronous = "NORMAL") -> Database:
         """The SQLite database of a data directory."""
-        return cls(_sqlite(directory / "stepglass.db"), synchronous)
+        return cls(_sqlite(directory / FILE_NAME), synchronous)
+
+    @classmethod
+    def at_path(cls, path: Path) -> Database:
+        """Any SQLite database."""
+        return cls(_sqlite(path))
 
     @classmethod
     def at(cls, address: str, readers: int) -> Database:
@@ -66,18 +86,36 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A read transaction: everything read from this connection belongs to one moment."""
-        with self.reading.connect() as connection, connection.begin():
-            yield connection
+        """A read transaction: everything read from this connection belongs to one moment. Raises ReadFailed when the
+        storage is to blame."""
+        try:
+            with self.reading.connect() as connection, connection.begin():
+                yield connection
+        except sa.exc.DBAPIError as error:
+            fault = fault_of(error)
+            if fault is None or fault is Fault.READ_ONLY:
+                raise
+            told = f"{self} cannot be read: {error.orig}; {WAYS_OUT[fault]}"
+            raise ReadFailed(told, fault, str(error.orig)) from error
 
     def trouble(self) -> str | None:
         """Why the database cannot be read; None when it can."""
         try:
             with self.read() as connection:
                 connection.execute(sa.text("SELECT value FROM sequence"))
+        except ReadFailed as error:
+            return str(error)
         except sa.exc.DBAPIError as error:
             return f"{self} cannot be read: {error.orig}"
         return None
+
+    def damage(self, seconds: float | None = None) -> str | None:
+        """What is damaged in the file of a SQLite database; None if nothing is found, within that time. Looks with a
+        connection of its own, and forgets what the others had read."""
+        if self.path is None:
+            return None
+        self.reading.dispose()
+        return damage_in(self.path, seconds)
 
     def modes(self) -> tuple[str, str]:
         """How it keeps its journal, and how far a commit is pushed to the disk, in its own words."""
@@ -113,7 +151,8 @@ class Database:
 
     def _tune_sqlite(self, engine: Engine, read_only: bool) -> None:
         pragmas = ["busy_timeout=5000", "foreign_keys=ON", f"synchronous={self._synchronous}", "temp_store=MEMORY"]
-        pragmas += ["query_only=ON"] if read_only else ["journal_mode=WAL", "wal_autocheckpoint=4000"]
+        writing = ["journal_mode=WAL", "wal_autocheckpoint=4000", f"journal_size_limit={LARGEST_WAL}"]
+        pragmas += ["query_only=ON"] if read_only else writing
 
         @sa.event.listens_for(engine, "connect")
         def connect(connection: Any, _record: object) -> None:

@@ -6,16 +6,20 @@ something to migrate, as a start costs less without.
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from app.queue.database import Database, DatabaseTrouble
+from app.queue.storage_faults import cause_of
 from app.queue.tables import metadata, sequence
 
 HEAD = "0013"
 """The newest revision in `migrations/versions`."""
 
+LOOK_FOR = 0.2
+"""Seconds for which a file is looked through when it is opened for writing."""
 _version_table = sa.Table(
     "alembic_version",
     sa.MetaData(),
@@ -26,8 +30,10 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def bring_up_to_date(database: Database) -> None:
-    """Creates the schema or migrates it to HEAD. Raises DatabaseTrouble for one that is newer, or cannot be written."""
+    """Creates the schema or migrates it to HEAD. Raises DatabaseTrouble for one that is newer, damaged, or cannot be
+    written."""
     try:
+        _refuse_damaged(database)
         with database.writing.connect() as connection:
             found = _version(connection)
         if found == HEAD:
@@ -37,8 +43,8 @@ def bring_up_to_date(database: Database) -> None:
             _create(database)
         else:
             migrate(database)
-    except sa.exc.DBAPIError as error:
-        raise DatabaseTrouble(f"{database} cannot be opened for writing: {error.orig}") from error
+    except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        raise DatabaseTrouble(f"{database} cannot be opened for writing: {cause_of(error)}") from error
 
 
 def require_current(database: Database) -> None:
@@ -51,6 +57,16 @@ def require_current(database: Database) -> None:
     _refuse_newer(database, found)
     if found != HEAD:
         raise DatabaseTrouble(f"{database} has schema {found}, not {HEAD}; `stepglass serve` brings it up to date")
+
+
+def _refuse_damaged(database: Database) -> None:
+    """Looks through the file for as long as a start may take; whatever lies further on is found when it is used."""
+    is_there = database.path is not None and database.path.is_file() and database.path.stat().st_size > 0
+    if is_there and (damage := database.damage(LOOK_FOR)):
+        raise DatabaseTrouble(
+            f"{database} is damaged ({damage}). Nothing was changed. Restore a backup: stepglass restore FILE; what "
+            f"else can be done is in docs/operations.md."
+        )
 
 
 def _refuse_newer(database: Database, found: str | None) -> None:

@@ -2,8 +2,9 @@
 
 Everything that wants to change something hands an operation (a store verb and its arguments) to the writer and
 awaits it. The writer takes what has gathered, runs it in one transaction with a savepoint for each operation,
-commits, and only then answers: acknowledged means committed. An operation that fails undoes itself alone; a COMMIT
-that fails answers its whole batch with the error, and nothing of it is stored.
+commits, and only then answers: acknowledged means committed. An operation that fails undoes itself alone; trouble of
+the storage answers the whole batch with the error, and nothing of it is stored. After a COMMIT that failed nobody
+knows that: then the database is asked, and nobody is answered before it has told.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import bindparam, update
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import OperationalError
 
 from app.queue.changes import Change, distinct
+from app.queue.commit_marks import CommitMark
 from app.queue.database import Database
+from app.queue.storage import FIRST_PAUSE, LONGEST_PAUSE, SLOW, Storage
+from app.queue.storage_faults import Fault, cause_of, fault_of, may_come_back
 from app.queue.tables import sequence
 
 P = ParamSpec("P")
@@ -30,6 +33,8 @@ T = TypeVar("T")
 
 MAX_BATCH = 500
 """Operations in one transaction. Larger batches no longer help, and make the callers wait."""
+ROOM = 256 << 10
+"""Bytes that there must be room for before the trouble of a full disk counts as over."""
 
 log = structlog.get_logger(__name__)
 _advance = (
@@ -42,6 +47,10 @@ _advance = (
 
 class WriteFailed(Exception):
     """The batch could not be committed, so nothing of it is stored. Says why in the words of the database."""
+
+
+class OutcomeUnknown(WriteFailed):
+    """The server ends before anybody could find out whether the batch was committed."""
 
 
 @dataclass(slots=True)
@@ -77,6 +86,15 @@ class _Operation:
     error: BaseException | None = None
 
 
+@dataclass(slots=True)
+class _Outcome:
+    """What became of a batch: a commit (None if it made nothing true), or an error that concerns all of it."""
+
+    seconds: float
+    commit: Commit | None = None
+    error: Exception | None = None
+
+
 class Writer:
     """Runs store verbs, in the order in which they were handed in.
 
@@ -88,38 +106,65 @@ class Writer:
         self._on_commit = on_commit
         self._operations: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="stepglass-writer", daemon=True)
-        self._thread.start()
-        self.trouble: str | None = None
-        """Why the last batch could not be committed; None when it could."""
+        self._unanswered = 0
+        self._watching: asyncio.TimerHandle | None = None
+        self._began: float | None = None
+        self._closing = threading.Event()
+        self.storage = Storage(str(database), lambda: self(try_out), database.damage)
         self.committed_at: float | None = None
         """When the last batch was committed."""
+        self._thread = threading.Thread(target=self._run, name="stepglass-writer", daemon=True)
+        self._thread.start()
 
     @property
     def waiting(self) -> int:
         """How many operations were handed in and have not been begun."""
         return self._operations.qsize()
 
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the storage, and what to do about it; None while it works."""
+        return str(self.storage.trouble) if self.storage.trouble else None
+
     def __call__(
         self, verb: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> Awaitable[T]:
         """Hands in `verb`; the awaitable is done after the COMMIT, and raises what the verb raised, or WriteFailed."""
         future: asyncio.Future[T] = self._loop.create_future()
+        self._unanswered += 1
+        if self._watching is None:
+            self._watching = self._loop.call_later(SLOW, self._watch)
         self._operations.put(_Operation(lambda transaction: verb(transaction, *args, **kwargs), future))
         return future
 
     async def close(self) -> None:
         """Finishes what was handed in, then ends the thread."""
+        self._closing.set()
         self._operations.put(None)
         await asyncio.to_thread(self._thread.join)
+        if self._watching:
+            self._watching.cancel()
+        self.storage.close()
+
+    def _watch(self) -> None:
+        """While anybody waits for an answer: notices that it takes long."""
+        self._watching = None
+        began = self._began
+        if began is not None and time.monotonic() - began >= SLOW:
+            self.storage.slow()
+        if self._unanswered:
+            self._watching = self._loop.call_later(SLOW, self._watch)
 
     def _run(self) -> None:
         ended = False
         while not ended:
             batch, ended = self._take()
             if batch:
-                commit = self._commit(batch)
-                self._loop.call_soon_threadsafe(self._answer, batch, commit)
+                began = self._began = time.monotonic()
+                outcome = self._write(batch)
+                self._began = None
+                outcome.seconds = time.monotonic() - began
+                self._loop.call_soon_threadsafe(self._answer, batch, outcome)
 
     def _take(self) -> tuple[list[_Operation], bool]:
         batch: list[_Operation] = []
@@ -134,21 +179,54 @@ class Writer:
                 return batch, False
         return batch, True
 
-    def _commit(self, batch: list[_Operation]) -> Commit | None:
-        """Runs the batch in one transaction. Returns what it made true, or None if that is nothing."""
+    def _write(self, batch: list[_Operation]) -> _Outcome:
+        """Runs the batch in one transaction. Whatever happens, the outcome is what the database holds then."""
+        if self.storage.is_damaged:
+            return _Outcome(0.0, error=WriteFailed(self.trouble))
         try:
-            with self._database.writing.begin() as connection:
-                transaction = Transaction(connection, time.time())
-                for operation in batch:
-                    self._perform(operation, transaction)
-                changes = distinct(transaction.changes)
-                revision = transaction.new_revision() if changes else 0
+            with self._database.writing.connect() as connection:
+                return _Outcome(0.0, self._commit(connection, batch))
         except Exception as error:  # a full disk, a lost connection: nobody of this batch was acknowledged
-            self._refuse(batch, error)
-            return None
-        self.trouble = None
+            return _Outcome(0.0, error=error)
+
+    def _commit(self, connection: Connection, batch: list[_Operation]) -> Commit | None:
+        """Raises whatever keeps the batch from being stored, once that is certain; or OutcomeUnknown."""
+        try:
+            connection.begin()
+            transaction = Transaction(connection, time.time())
+            for operation in batch:
+                self._perform(operation, transaction)
+            changes = distinct(transaction.changes)
+            revision = transaction.new_revision() if changes else 0
+            mark = CommitMark.left_in(connection)
+        except Exception as error:
+            if fault_of(error) not in (None, Fault.FULL, Fault.BUSY):
+                connection.invalidate()  # a connection made anew may find things better
+            raise
+        try:
+            connection.commit()
+        except Exception as error:
+            connection.invalidate()
+            if not self._was_stored(mark, error):
+                raise
         self.committed_at = transaction.now
         return Commit(revision, changes) if changes else None
+
+    def _was_stored(self, mark: CommitMark, error: Exception) -> bool:
+        """Whether the COMMIT that ended with this error was carried out all the same. Asks until it is told."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return mark.is_found(self._database, overwrite=may_come_back(error))
+            except Exception as trouble:
+                self._loop.call_soon_threadsafe(self._tell, trouble)
+                if self._closing.is_set():
+                    raise OutcomeUnknown(
+                        f"{self._database} cannot be asked whether a change was stored: {cause_of(trouble)}; "
+                        f"look whether it was"
+                    ) from error
+            self._closing.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     @staticmethod
     def _perform(operation: _Operation, transaction: Transaction) -> None:
@@ -156,32 +234,42 @@ class Writer:
         connection.exec_driver_sql("SAVEPOINT operation")
         try:
             operation.result = operation.run(transaction)
-        except OperationalError:  # the database itself is in trouble: that concerns the whole batch
-            raise
         except Exception as error:
+            if fault_of(error):  # that concerns the whole batch
+                raise
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT operation")
             del transaction.changes[before:]
             operation.error = error
         connection.exec_driver_sql("RELEASE SAVEPOINT operation")
 
-    def _refuse(self, batch: list[_Operation], error: Exception) -> None:
-        cause = getattr(error, "orig", None) or error
-        self.trouble = f"{self._database} cannot be written: {cause}; {_way_out(str(cause))}"
-        log.error("commit failed", database=str(self._database), reason=str(cause), operations=len(batch))
-        for operation in batch:
-            operation.error = WriteFailed(self.trouble)
-            operation.error.__cause__ = error
-
-    def _answer(self, batch: list[_Operation], commit: Commit | None) -> None:
-        if commit:
-            self._on_commit(commit)
+    def _answer(self, batch: list[_Operation], outcome: _Outcome) -> None:
+        self._unanswered -= len(batch)
+        if outcome.error is None:
+            self.storage.stored(outcome.seconds)
+        elif not isinstance(outcome.error, WriteFailed):
+            self._tell(outcome.error)
+        if outcome.commit:
+            self._on_commit(outcome.commit)
         for operation in batch:
             if operation.future.cancelled():
                 continue
-            if operation.error is not None:
+            if outcome.error is not None:
+                operation.future.set_exception(self._refusal(outcome.error))
+            elif operation.error is not None:
                 operation.future.set_exception(operation.error)
             else:
                 operation.future.set_result(operation.result)
+
+    def _tell(self, error: Exception) -> None:
+        self.storage.failed(fault_of(error) or Fault.FAILING, cause_of(error))
+
+    def _refusal(self, error: Exception) -> WriteFailed:
+        """Each caller gets one of its own: an exception that is raised in many places gathers all their tracebacks."""
+        if isinstance(error, WriteFailed):
+            return type(error)(*error.args)
+        refusal = WriteFailed(self.trouble or cause_of(error))
+        refusal.__cause__ = error
+        return refusal
 
 
 def touch(transaction: Transaction) -> None:
@@ -189,14 +277,10 @@ def touch(transaction: Transaction) -> None:
     transaction.connection.execute(_advance, {"which": "revision", "step": 0})
 
 
-_WAYS_OUT = {
-    "full": "make room on its disk, and work goes on by itself",
-    "readonly": "make it writable, and work goes on by itself",
-    "locked": "end the other program that writes to it, and work goes on by itself",
-}
-
-
-def _way_out(cause: str) -> str:
-    """What a person can do about the trouble."""
-    ways = [way for word, way in _WAYS_OUT.items() if word in cause]
-    return ways[0] if ways else "nothing that was acknowledged is lost, and it is tried again"
+def try_out(transaction: Transaction) -> None:
+    """Writes, changes nothing, and takes as much room for a moment as a batch may need: finds out whether trouble is
+    over. Statements that are prepared have to be prepared anew, so it is not for every day."""
+    touch(transaction)
+    if transaction.connection.dialect.name == "sqlite":
+        transaction.connection.exec_driver_sql(f"CREATE TABLE trial AS SELECT zeroblob({ROOM}) AS room")
+        transaction.connection.exec_driver_sql("DROP TABLE trial")

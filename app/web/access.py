@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from app.queue.database import Database
+from app.queue.database import Database, ReadFailed
+from app.queue.retention import NO_LIMIT, Keep
 from app.queue.run_plan import RunPlan
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
+from app.queue.storage_faults import Fault
 from app.queue.ticks import Cron, Missed
 from app.queue.writer import Writer
 from app.web.editor import Editor
@@ -67,6 +69,8 @@ class DefinitionSummary:
     priority: int = 0
     limits: tuple[str, ...] = ()
     """What limits its work items, one sentence each."""
+    keep: Keep = NO_LIMIT
+    """How long its runs are kept."""
 
     @property
     def valid(self) -> bool:
@@ -124,7 +128,12 @@ class Access:
 
     async def read(self, reading: Callable[[Snapshot], T]) -> T:
         """Runs `reading` with one snapshot in a reader thread: everything it returns belongs to one moment."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, reading)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, reading)
+        except ReadFailed as trouble:
+            if trouble.fault is Fault.DAMAGED:
+                self.writer.storage.failed(trouble.fault, trouble.cause, "read")
+            raise
 
     def _read(self, reading: Callable[[Snapshot], T]) -> T:
         with Snapshot.of(self.database) as snapshot:

@@ -10,6 +10,7 @@ VIEW = "view"
 TITLE = "title"
 ICON = "icon"
 LIVENESS = "liveness"
+STORAGE = "storage"
 DEFINITIONS_URL = "/definitions"
 
 

@@ -13,11 +13,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Template
 
 from app.queue.bulk_reading import UnknownSet
+from app.queue.database import ReadFailed
 from app.queue.log_reading import BadPlace
 from app.queue.places import BadCursor
 from app.queue.snapshot import UnknownDocument, UnknownJob
 from app.queue.store.start import AlreadyRunning, DefinitionDisabled
-from app.queue.writer import WriteFailed
+from app.queue.writer import OutcomeUnknown, WriteFailed
 from app.web import dom
 from app.web.access import NoSuchDefinition, NotStartable
 from app.web.json_shapes import Error
@@ -30,9 +31,12 @@ WAYS_OUT = {
     HTTPStatus.CONFLICT: "Nothing was changed: the job is not in a state for that. What it does now is on its page.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "Nothing was changed. Go back, put right what is named here, and send it again.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The fault is ours, not yours. Nothing that was acknowledged is lost; try again.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "What was acknowledged before is safe. Free some space, then try again.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "What was acknowledged before is safe. Once that is put right, try again.",
 }
 """What a person may make of it, for the page."""
+
+RETRY_AFTER = "5"
+"""Seconds, for programs: by then it is known whether the trouble is over."""
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -72,10 +76,11 @@ def answer(request: AnyRequest, exception: Exception) -> Response[Any]:
     """The response to a request that ended with this exception."""
     status, error = _explain(exception)
     if status >= 500:
-        log.error(
-            "request failed", method=request.method, path=request.scope["path"], status=status, exc_info=exception
-        )
+        fault = None if status == HTTPStatus.SERVICE_UNAVAILABLE else exception  # then the storage has told already
+        log.error("request failed", method=request.method, path=request.scope["path"], status=status, exc_info=fault)
     headers = exception.headers if isinstance(exception, HTTPException) else None
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers = {"Retry-After": RETRY_AFTER}
     if _wants_page(request):
         context = {
             "status": int(status),
@@ -115,9 +120,13 @@ def _explain(exception: Exception) -> tuple[HTTPStatus, Error]:
             return _error(HTTPStatus.CONFLICT, "conflict", exception, url=exception.url)
         case BadCursor() | BadPlace():
             return _error(HTTPStatus.BAD_REQUEST, "bad_place", exception)
+        case OutcomeUnknown():
+            return _error(HTTPStatus.SERVICE_UNAVAILABLE, "unknown", exception)
         case WriteFailed():
             sentence = f"the database {exception}; nothing was lost, try again"
             return _error(HTTPStatus.SERVICE_UNAVAILABLE, "not_written", sentence)
+        case ReadFailed():
+            return _error(HTTPStatus.SERVICE_UNAVAILABLE, "not_read", f"the database {exception}")
         case Refused():
             return _error(exception.status, "refused", exception)
         case ValidationException():

@@ -392,12 +392,14 @@ class JobUpdateJson(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """Whether the server can read and write its database."""
+    """Whether the server can read and write its database. `detail`: what is wrong, and what to do about it; `since`:
+    when it began."""
 
-    status: Literal["ok", "trouble"]
+    status: Literal["ok", "slow", "trouble"]
     revision: Revision
     version: str
     detail: str = ""
+    since: datetime | None = None
 
 
 def moment(seconds: float) -> datetime:

@@ -17,6 +17,7 @@ from app.work.parameters import ParameterType
 from app.work.problems import did_you_mean
 
 _DURATION = re.compile(r"(?P<count>\d{1,9}(\.\d{1,6})?)\s*(?P<unit>[smhd])", re.ASCII)
+MOST_DAYS = 100_000
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -133,6 +134,11 @@ class ScheduleTable(Table):
     parameters: dict[ParameterName, Any] = {}
 
 
+class RetentionTable(Table):
+    days: int | None = Field(None, ge=0, le=MOST_DAYS)
+    runs: int | None = Field(None, ge=0)
+
+
 class DefinitionTable(Table):
     id: Name
     name: str = ""
@@ -147,6 +153,7 @@ class DefinitionTable(Table):
     error_tolerance: ToleranceTable = Field(default_factory=lambda: ToleranceTable.model_validate({}))
     retry: RetryTable | None = None
     schedule: ScheduleTable | None = None
+    retention: RetentionTable = Field(default_factory=lambda: RetentionTable.model_validate({}))
     step: dict[Name, StepTable] = Field(min_length=1)
 
 

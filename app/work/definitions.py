@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.queue.limits import UNLIMITED, Limits
+from app.queue.retention import NO_LIMIT, Keep
 from app.queue.run_plan import Retry, RunPlan, StepPlan, Tolerance
 from app.queue.ticks import Cron
 from app.work.definition_checks import Fault, definition_faults, dependencies, settings_faults
@@ -53,6 +54,8 @@ class Definition:
     priority: int = 0
     limits: Limits = UNLIMITED
     schedule: Schedule | None = None
+    keep: Keep = NO_LIMIT
+    """How long its runs are kept, as far as the definition says so."""
 
     def resolve(self, parameters: Mapping[str, Any]) -> RunPlan:
         """The plan of a run with these parameters, its settings checked by their step types.
@@ -233,6 +236,7 @@ def _definition(file: DefinitionFile, step_types: StepTypes, rule: Rule) -> Defi
         priority=table.priority,
         limits=table.limits.limits,
         schedule=_schedule(table),
+        keep=Keep(table.retention.days, table.retention.runs),
     )
 
 

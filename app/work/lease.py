@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import structlog
 
 from app import __version__
+from app.queue.storage import Storage
 from app.queue.store.owners import NewOwner, as_owner, beat, end_owner, open_owner
 from app.queue.whereabouts import new_name
 from app.queue.writer import Transaction, WriteFailed, Writer
@@ -50,6 +51,11 @@ class Lease:
         self._on_lost = on_lost
         self._held = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
+
+    @property
+    def storage(self) -> Storage:
+        """Of what is written under this lease."""
+        return self._writer.storage
 
     async def open(self) -> int:
         """Enters the name. Returns how many work items of the dead were taken back for that: see `open_owner`."""

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -27,7 +28,6 @@ from app.queue.store.totals import add_to_totals
 from app.queue.totals import added
 from app.queue.writer import Transaction, WriteFailed
 from app.work.lease import Lease
-from app.work.storing import RETRY_AFTER
 
 log = structlog.get_logger(__name__)
 
@@ -142,6 +142,7 @@ class Outbox:
         """As `flushed`, but a batch that cannot be committed now is given up: what was not acknowledged is still
         running for the next owner, who takes it up again."""
         self._closing = True
+        self._lease.storage.hurry()
         await self.flushed()
 
     def _grew(self) -> None:
@@ -189,16 +190,19 @@ class Outbox:
     async def _hand_in(self, verb: Callable[..., Any], *arguments: Any) -> None:
         """Hands in a verb again and again until it is committed, or until closing; raises what the verb itself
         raises."""
-        dropped = self._dropped
-        while dropped == self._dropped:
-            try:
-                await self._lease.write(verb, *arguments)
-                return
-            except WriteFailed:
+        dropped, storage = self._dropped, self._lease.storage
+        with suppress(WriteFailed):
+            await self._lease.write(verb, *arguments)
+            return
+        with storage.owing():
+            while dropped == self._dropped:
                 if self._closing:
                     log.error("the database cannot be written, so the work is left for the next start")
                     return
-                await asyncio.sleep(RETRY_AFTER)
+                await storage.another_try()
+                with suppress(WriteFailed):
+                    await self._lease.write(verb, *arguments)
+                    return
 
 
 def _perform(transaction: Transaction, operations: Sequence[_Operation]) -> None:

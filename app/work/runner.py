@@ -55,7 +55,7 @@ log = structlog.get_logger(__name__)
 LEASE = 20.0
 """Seconds without a heartbeat after which others take over what a runner holds."""
 TROUBLE_PAUSE = 0.5
-"""Seconds until claiming is tried again when the database could not be written."""
+"""Seconds until claiming is tried again after a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,10 @@ class Runner:
     def processes(self) -> ProcessPool:
         return self._processes
 
+    async def swept(self) -> None:
+        """Waits until no deletion is on its way."""
+        await self._sweeping.done()
+
     def running(self) -> list[Occupied]:
         """What has a slot."""
         on_loop = [Occupied(step, item, None, False) for step, item in self._loop_work.items()]
@@ -163,6 +167,7 @@ class Runner:
         if self._due:
             self._due.cancel()
         self.told_to_stop(hurry=False)
+        self._writer.storage.hurry()
         if self._main:
             await self._main  # not cancelled: what a claim on its way takes must be run or given back
         for task in self._tasks:
@@ -212,13 +217,15 @@ class Runner:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            while self._writer.storage.stops_work and not self._stopping:
+                await self._writer.storage.another_try()  # what was finished waits to be stored: nothing new begins
             if self._stopping:
                 return
             try:
                 await self._claim_plans()
                 await self._claim_items()
             except WriteFailed:
-                await asyncio.sleep(TROUBLE_PAUSE)
+                await self._writer.storage.another_try()
                 self._wake.set()
             except OwnerLost as lost:
                 await self._lease.lost(str(lost))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
@@ -15,19 +15,18 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-RETRY_AFTER = 0.5
-"""Seconds until something is handed in again that could not be committed."""
-
 
 async def until_stored(
     writer: Writer, verb: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Hands in a verb again and again until it is committed; raises what the verb itself raises."""
-    while True:
-        try:
-            return await writer(verb, *args, **kwargs)
-        except WriteFailed:
-            await asyncio.sleep(RETRY_AFTER)
+    with suppress(WriteFailed):
+        return await writer(verb, *args, **kwargs)
+    with writer.storage.owing():
+        while True:
+            await writer.storage.another_try()
+            with suppress(WriteFailed):
+                return await writer(verb, *args, **kwargs)
 
 
 async def give_back(

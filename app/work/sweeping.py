@@ -18,6 +18,11 @@ class Sweeping:
         self._waiting: list[int] = []
         self._task: asyncio.Task[None] | None = None
 
+    async def done(self) -> None:
+        """Waits until no deletion is on its way."""
+        if self._task:
+            await asyncio.wait({self._task})
+
     def sweep(self, manager_id: int) -> None:
         """Deletes what is left of a run that is deleted."""
         self._waiting.append(manager_id)

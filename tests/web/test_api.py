@@ -14,7 +14,6 @@ from litestar.testing import TestClient
 
 from app.main import create_app
 from app.queue.database import Database
-from app.queue.writer import WriteFailed
 from app.settings import Settings
 from tests.stepglass import definitions
 from tests.web.histories import BOOM, write_history
@@ -362,29 +361,27 @@ def test_nothing_is_lost_when_the_disk_is_full(acting: TestClient[Any]) -> None:
         while (response := acting.post("/api/jobs", json={"definition": "quick"})).status_code == 202:
             started += 1
     error = refusal(response, 503)
+    assert response.headers["retry-after"] == "5"
     assert "cannot be written: database or disk is full; make room on its disk" in error["detail"]
     assert "nothing was lost, try again" in error["detail"]
     assert get(acting, "/api/jobs", kind="manager")["total"] == started
     assert acting.post("/api/jobs", json={"definition": "quick"}).status_code == 202
 
 
-def test_health_says_that_the_database_cannot_be_written(acting: TestClient[Any]) -> None:
-    class FullDisk:
-        trouble = "stepglass.db cannot be written: disk full"
-
-        async def __call__(self, *_: object) -> None:
-            raise WriteFailed(self.trouble)
-
-    acting.app.state.access.writer = FullDisk()
-    response = acting.get("/healthz")
-    assert response.status_code == 503
-    assert response.json()["status"] == "trouble"
-    assert "disk full" in response.json()["detail"]
-
-
-def test_health_finds_out_that_the_trouble_is_over(acting: TestClient[Any]) -> None:
-    acting.app.state.access.writer.trouble = "stepglass.db cannot be written: disk full"
-    assert acting.get("/healthz").status_code == 200
+def test_health_says_what_is_wrong_with_the_storage_and_that_it_is_over(acting: TestClient[Any]) -> None:
+    with full_disk(acting.app.state.access.database):
+        while acting.post("/api/jobs", json={"definition": "quick"}).status_code == 202:
+            pass
+        response = acting.get("/healthz")
+        assert response.status_code == 503
+        told = response.json()
+        assert told["status"] == "trouble"
+        assert "database or disk is full; make room on its disk" in told["detail"]
+        assert told["since"]
+    assert acting.post("/api/jobs", json={"definition": "quick"}).status_code == 202
+    while (response := acting.get("/healthz")).status_code != 200:
+        pass  # until what had ended meanwhile is stored, too
+    assert (response.json()["status"], response.json()["since"]) == ("ok", None)
 
 
 def test_health_says_that_the_database_cannot_be_read(acting: TestClient[Any]) -> None:
@@ -403,4 +400,5 @@ def test_health_is_told(api: TestClient[Any]) -> None:
         "revision": get(api, "/api/jobs/stats")["revision"],
         "version": "0.1.0",
         "detail": "",
+        "since": None,
     }

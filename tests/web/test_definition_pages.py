@@ -15,7 +15,6 @@ import pytest
 from click.testing import CliRunner
 from litestar.testing import TestClient
 
-import app.main
 from app.cli import cli
 from app.main import create_app
 from app.settings import Settings
@@ -332,7 +331,7 @@ def test_a_change_in_the_folder_shows_on_the_page_and_runs_keep_what_they_began_
 
 
 def test_open_pages_hear_of_changed_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app.main, "WATCH_INTERVAL", 0.01)
+    monkeypatch.setattr("app.work.watching.WATCH_INTERVAL", 0.01)
     with serving(folder) as site:
         revision = site.get("/healthz").json()["revision"]
         (folder / "more.toml").write_text(ONE.replace('"one"', '"more"'))
@@ -406,3 +405,14 @@ def test_the_command_line_is_refused_what_is_disabled_too(folder: Path) -> None:
         ran = stepglass("run", definition, *where)
         assert ran.returncode == 2
         assert why in " ".join(ran.stderr.split())
+
+
+def test_the_page_says_how_long_runs_are_kept(folder: Path) -> None:
+    (folder / "one.toml").write_text(ONE + "[retention]\nruns = 20\n")
+    with serving(folder, keep_days=30, keep_runs=5) as site:
+        assert "of its finished runs it keeps the last 20, for 30 days; the others are deleted" in words(
+            site.get("/definitions/one").text
+        )
+        assert "it keeps the last 5, for 30 days" in words(site.get("/definitions/quick").text)
+    with serving(folder) as site:
+        assert "it keeps" not in site.get("/definitions/quick").text

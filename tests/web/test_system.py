@@ -19,6 +19,8 @@ from app import __version__
 from app.main import create_app
 from app.queue.changes import LogGrew, ScheduleChanged, StepChanged
 from app.queue.status import Status
+from app.queue.storage import Trouble
+from app.queue.storage_faults import Fault
 from app.settings import Settings, source_of, variable
 from app.web import system_facts
 from app.web.live.hub import Live
@@ -116,9 +118,10 @@ def test_programs_read_the_same(site: TestClient[Any], folder: Path) -> None:
 
 
 def test_a_database_that_cannot_be_written_is_told(site: TestClient[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site.app.state.access.writer, "trouble", "disk full & <more>")
-    assert "disk full &amp; &lt;more&gt;" in site.get("/system").text
-    assert site.get("/api/system").json()["system"]["writer"]["trouble"] == "disk full & <more>"
+    trouble = Trouble(Fault.FULL, "disk full & <more>", 0.0)
+    monkeypatch.setattr(site.app.state.access.writer.storage, "trouble", trouble)
+    assert "disk full &amp; &lt;more&gt;; make room" in site.get("/system").text
+    assert site.get("/api/system").json()["system"]["writer"]["trouble"] == str(trouble)
 
 
 def test_the_facts_ask_the_database_nothing(site: TestClient[Any]) -> None:

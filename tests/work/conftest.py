@@ -18,6 +18,7 @@ from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import JobFilter, Snapshot
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
+from app.queue.storage import Storage
 from app.queue.store.start import start
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.registry import StepTypes
@@ -42,6 +43,10 @@ class FaultyWriter:
         """Verbs, in the order of their calls."""
         self.before_answer: dict[str, Callable[[], Awaitable[Any]]] = {}
         """By verb: what happens between the commit of its next call and its answer."""
+
+    @property
+    def storage(self) -> Storage:
+        return self._writer.storage
 
     def __call__(self, verb: Callable[..., Any], *arguments: Any, **named: Any) -> Awaitable[Any]:
         return self._call(verb, *arguments, **named)

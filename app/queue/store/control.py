@@ -12,7 +12,7 @@ from app.queue.retrying import Again
 from app.queue.status import ACTIVE, Status
 from app.queue.store.actions import items, record
 from app.queue.store.cancel import cancel, cancel_item, cancel_step
-from app.queue.store.delete import delete_run
+from app.queue.store.delete import BATCH, delete_run
 from app.queue.store.retry import Retried, retry
 from app.queue.tables import manager_job, step_counter, step_job, worker_job
 from app.queue.writer import Transaction
@@ -87,16 +87,17 @@ def told(done: Retried) -> str:
     return f"{said}; evaluated again: {', '.join(done.steps)}" if done.steps else said
 
 
-def delete_as(transaction: Transaction, manager_id: int, actor: Actor) -> bool:
+def delete_as(transaction: Transaction, manager_id: int, actor: Actor, why: str = "", most: int = BATCH) -> bool:
     """The first batch of a deletion; returns whether there is more to be deleted. Raises NotOver."""
     of_run = {"of_manager": manager_id}
     name = transaction.connection.execute(_run_name, of_run).scalar_one_or_none()
     is_new = name is not None and not is_being_deleted(transaction.connection, manager_id)
     number = transaction.connection.execute(_counted, of_run).scalar_one() or 0
     lines = transaction.connection.execute(_owned, of_run).scalar_one() or 0
-    more = delete_run(transaction, manager_id)
+    more = delete_run(transaction, manager_id, most)
     if is_new:
         said = f"deleted run {manager_id} ({name}) with {items(int(number))} and {lines:,} log lines"
+        said += f": {why}" if why else ""
         record(transaction, actor, "delete", said, job_id=manager_id)
     return more
 

@@ -74,6 +74,9 @@ class Channel:
         """Tells every subscriber that the stream lives, and cuts those that have stopped reading."""
         for subscriber in tuple(self.subscribers):
             subscriber.beat()
+        self.greet_all(greeting)
+
+    def greet_all(self, greeting: str) -> None:
         for subscriber in tuple(self.subscribers):
             self.greet(subscriber, greeting)
 

@@ -41,6 +41,7 @@ class Live:
         """What pages and streams are painted with; shared, so that what one has painted the other need not."""
         self._access = access
         self._turns = Turns(access)
+        self._storage = jinja.globals["storage"] = access.writer.storage
         self._heartbeat = heartbeat
         self._linger = linger
         self._channels: dict[str, Channel] = {}
@@ -49,7 +50,7 @@ class Live:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Live]:
-        with self._access.monitor.listening(self._hear):
+        with self._access.monitor.listening(self._hear), self._storage.listening(self._greet_all):
             tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._end_with_the_server())]
             try:
                 yield self
@@ -120,12 +121,21 @@ class Live:
             for channel in tuple(self._channels.values()):
                 channel.beat(greeting)
 
+    def _greet_all(self) -> None:
+        """The storage is in trouble, or works again: every page hears of it at once."""
+        greeting = self._greeting()
+        for channel in tuple(self._channels.values()):
+            channel.greet_all(greeting)
+
     def _greeting(self) -> str:
-        """The sign of life, with the time up to which the page is known to be true."""
+        """The sign of life, with the time up to which the page is known to be true; and the trouble of the storage."""
         painter = self.easel.painter
         liveness = painter.piece("liveness.html", dom.LIVENESS, at=time.time())
+        storage = painter.piece("storage.html", dom.STORAGE)
         template = painter.environment.get_template("fragments/swaps.html")
-        return template.render(swaps=[Swap(dom.LIVENESS, "outerHTML", liveness.html)]).strip()
+        # Morphed, so that what stays as it is is not read out again.
+        swaps = [Swap(dom.LIVENESS, "outerHTML", liveness.html), Swap.whole(storage)]
+        return template.render(swaps=swaps).strip()
 
     async def _end_with_the_server(self) -> None:
         """One watcher for all streams: they end when the server is told to stop, and so do not keep it from

@@ -1,0 +1,275 @@
+"""Every verb of the store, with a storage that fails before, during and after its COMMIT: whoever called it hears what
+the database holds, and may hand it in again."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import pkgutil
+import shutil
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.queue import audit, store, writer
+from app.queue.actor import Actor, Place
+from app.queue.database import Database
+from app.queue.documents import Document
+from app.queue.pauses import QUEUE, Scope
+from app.queue.retrying import Again
+from app.queue.run_plan import RunPlan, StepPlan
+from app.queue.schema import bring_up_to_date
+from app.queue.store.control import Target
+from app.queue.store.definitions import switch
+from app.queue.store.documents import Saving, save_documents
+from app.queue.store.finish import Ending
+from app.queue.store.logging import Line
+from app.queue.store.pause import pause_as
+from app.queue.store.plan import NewItem, claim_plans
+from app.queue.store.schedules import pause_schedule, set_schedule
+from app.queue.tables import metadata
+from app.queue.ticks import Cron, Due
+from app.queue.writer import WriteFailed
+from tests.queue.conftest import Queue
+from tests.queue.storage_faults import Commit, commits, error_of
+
+NOON = 1_800_000_000.0
+ONE = StepPlan("one", "trial")
+TWO = StepPlan("two", "trial", depends=("one",))
+CRON = Cron("0 3 * * *", "UTC")
+ANN = Actor(Place.PAGE, "ann")
+PLAN = RunPlan("new", "New", (ONE, TWO), tags=("tagged",))
+
+INNER = {
+    *("advance", "count", "count_lines", "count_minute", "counts_of", "end_run", "end_step", "failures_of_run"),
+    *("forget_groups", "group_failure", "log_line", "made_by", "open_counters", "record"),
+    *("refuse_one_too_many", "refuse_switched_off", "regroup", "roll_up", "stop_run", "stop_work"),
+}
+"""What only other verbs call, in their transactions."""
+
+READING = {"deletions_begun", "known_schedules", "steps_of", "workable_steps"}
+"""Verbs that change nothing."""
+
+
+def verbs() -> dict[str, Callable[..., Any]]:
+    """Every public function of the store that is given a transaction first."""
+    modules = [
+        importlib.import_module(f"{store.__name__}.{each.name}") for each in pkgutil.iter_modules(store.__path__)
+    ]
+    return {
+        name: function
+        for module in (*modules, writer)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_") and name not in INNER
+        if next(iter(inspect.signature(function).parameters), None) == "transaction"
+    }
+
+
+VERBS = verbs()
+
+# The runs of the queue that every verb is tried on: jobs are numbered in the order in which they were made.
+GOING, STEP_ONE, A, B = 1, 2, 4, 5
+"""A run at work: a and b of its step one are running, c waits, d has failed."""
+OVER = 8
+"""A run of which a work item has failed."""
+UNPLANNED, PLANNED_STEP = 12, 13
+"""A run whose step is being planned."""
+
+
+async def furnish(queue: Queue) -> None:
+    """A queue in which every verb has something to do."""
+    assert await queue.start(ONE, TWO, definition="going") == GOING
+    assert await queue.plan_all("a", "b", "c", "d") == [STEP_ONE]
+    assert await queue.start(StepPlan("only", "trial"), definition="over") == OVER
+    (over,) = await queue.plan_all("x", "y")
+    x, y = await queue.claim(over)
+    await queue.complete(x)
+    await queue.fail(y)
+    assert [item.id for item in await queue.claim(STEP_ONE, 2)] == [A, B]
+    assert await queue.start(StepPlan("only", "trial"), definition="unplanned") == UNPLANNED
+    (claimed,) = await queue.write(claim_plans, 1)
+    assert (claimed.step.step_id, claimed.attempt) == (PLANNED_STEP, 1)
+    await queue.start(ONE, definition="ready")
+    await queue.write(save_documents, STEP_ONE, [Saving(Document("/old", "old", "text", "trial"), A)])
+    await queue.write(set_schedule, "ticking", CRON, 1_800_010_800)
+    await queue.write(set_schedule, "paused", CRON, 1_800_010_800)
+    await queue.write(pause_schedule, "paused", "ann")
+    await queue.write(switch, "off", False)
+    await queue.write(pause_as, QUEUE, ANN)
+    await queue.write(pause_as, Scope("somewhere"), ANN)
+
+
+OTHERS: dict[str, tuple[Any, ...]] = {
+    "add_to_totals": (STEP_ONE, {"tokens": 3}),
+    "cancel": (GOING, "cancelled by ann"),
+    "cancel_as": (Target(GOING, STEP_ONE), ANN),
+    "cancel_item": (A, "cancelled by ann"),
+    "cancel_step": (STEP_ONE, "cancelled by ann"),
+    "deal_with_tick": ("ticking", 1_800_010_800, Due(1_800_010_800, 1_800_097_200, True), PLAN, "stamp"),
+    "delete_as": (OVER, ANN),
+    "delete_documents": (["/old"],),
+    "delete_run": (OVER,),
+    "deletions_begun": (),
+    "end_planning": (PLANNED_STEP, 1),
+    "end_schedule": ("ticking",),
+    "fail_planning": (PLANNED_STEP, 1, "no"),
+    "finish": (STEP_ONE, [Ending(A, 1, {"done": 1}), Ending(B, 1, error="boom")]),
+    "go_back": ("ticking", CRON, NOON - 10 * 86_400),
+    "known_schedules": (),
+    "log": ([Line(STEP_ONE, A, NOON, "info", "said")],),
+    "log_plan": (PLANNED_STEP, 3),
+    "note_new_files": (),
+    "pause_as": (Scope(manager_id=GOING), ANN),
+    "pause_schedule": ("ticking", "ann"),
+    "plan": (PLANNED_STEP, 1, [NewItem("new"), NewItem("newer")]),
+    "record_page_text": ("digest", "definition"),
+    "release": (STEP_ONE, [(A, 1)]),
+    "release_plan": (PLANNED_STEP,),
+    "rescue": (),
+    "rerun_as": (RunPlan("over", "Over", (ONE,), rerun_of=OVER), ANN, "key"),
+    "resume_as": (Scope("somewhere"), ANN),
+    "resume_schedule": ("paused", NOON),
+    "retry": (Again(OVER), "retried by ann"),
+    "retry_as": (Again(OVER), ANN),
+    "save_documents": (STEP_ONE, [Saving(Document("/old", "new", "text", "trial", tags=("t",)), A)]),
+    "set_schedule": ("fresh", CRON, 1_800_010_800),
+    "spawn": (STEP_ONE, A, 1, [NewItem("found")]),
+    "start": (PLAN,),
+    "steps_of": ([STEP_ONE],),
+    "switch": ("off", True),
+    "time_out": (GOING, 5.0),
+    "touch": (),
+    "try_out": (),
+    "workable_steps": (),
+}
+"""With what each verb is called; those of a queue that is paused follow."""
+UNPAUSED = {"claim": ({STEP_ONE: 5},), "claim_plans": (5,)}
+ARGUMENTS = OTHERS | UNPAUSED
+
+
+def test_no_verb_is_forgotten() -> None:
+    assert VERBS.keys() == ARGUMENTS.keys(), "give it arguments here, or name it INNER if only verbs call it"
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a furnished queue."""
+    folder = tmp_path_factory.mktemp("furnished")
+
+    async def make() -> None:
+        database = Database.in_directory(folder)
+        bring_up_to_date(database)
+        queue = Queue(database)
+        await furnish(queue)
+        await queue.write.close()
+        database.close()
+
+    asyncio.run(make())
+    return folder / "stepglass.db"
+
+
+@pytest.fixture(autouse=True)
+def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything happens at noon, and nobody but the test tries the storage out."""
+    monkeypatch.setattr(writer, "time", SimpleNamespace(time=lambda: NOON, monotonic=time.monotonic))
+    monkeypatch.setattr("app.queue.storage.FIRST_PAUSE", 3600)
+    monkeypatch.setattr("app.queue.writer.FIRST_PAUSE", 0.001)
+
+
+def copied(file: Path, folder: Path) -> Database:
+    folder.mkdir()
+    shutil.copy(file, folder / "stepglass.db")
+    return Database.in_directory(folder)
+
+
+@asynccontextmanager
+async def opened(file: Path, folder: Path, verb: str) -> AsyncIterator[Queue]:
+    queue = Queue(copied(file, folder))
+    if verb in UNPAUSED:
+        await queue.write(VERBS["resume_as"], QUEUE, ANN)
+        queue.commits.clear()
+    yield queue
+    await queue.write.close()
+    assert audit.check(queue.database) == []
+    queue.database.close()
+
+
+def content(database: Database) -> dict[str, list[Any]]:
+    """Everything that is stored, but for the mark of the latest commit."""
+    with database.read() as connection:
+        return {
+            name: sorted(map(repr, connection.execute(sa.select(table)).all()))
+            for name, table in metadata.tables.items()
+            if name != "sequence"
+        } | {"sequence": sorted(map(repr, connection.execute(sa.text(_NUMBERS)).all()))}
+
+
+_NUMBERS = "SELECT * FROM sequence WHERE name <> 'commit'"
+
+
+@contextmanager
+def before_the_commit(database: Database) -> Iterator[None]:
+    """The verb is done with all its statements when the disk is full."""
+
+    def refuse(_cursor: Any, statement: str, _parameters: Any, _context: Any) -> None:
+        if statement.startswith("RELEASE"):
+            raise error_of(sqlite3.SQLITE_FULL, "database or disk is full")
+
+    sa.event.listen(database.writing, "do_execute", refuse)
+    try:
+        yield
+    finally:
+        sa.event.remove(database.writing, "do_execute", refuse)
+
+
+def during_the_commit(database: Database) -> Any:
+    """What was to be committed does not come to be."""
+
+    def instead(commit: Commit, connection: Any) -> None:
+        if not failed:
+            failed.append(True)
+            raise error_of(sqlite3.SQLITE_IOERR_FSYNC, "disk I/O error")
+        commit(connection)  # of whoever finds out what happened
+
+    failed: list[bool] = []
+    return commits(database, instead)
+
+
+def after_the_commit(database: Database) -> Any:
+    """It has come to be when the error comes; and the first look at it fails, too."""
+
+    def instead(commit: Commit, connection: Any) -> None:
+        commit(connection)
+        if len(failed) < 2:
+            failed.append(True)
+            raise error_of(sqlite3.SQLITE_IOERR, "disk I/O error")
+
+    failed: list[bool] = []
+    return commits(database, instead)
+
+
+@pytest.mark.parametrize("verb", ARGUMENTS)
+async def test_whoever_calls_hears_what_the_database_holds(furnished: Path, tmp_path: Path, verb: str) -> None:
+    async with opened(furnished, tmp_path / "sound", verb) as queue:
+        answer = await queue.write(VERBS[verb], *ARGUMENTS[verb])
+        done, heard = content(queue.database), queue.commits
+    async with opened(furnished, tmp_path / "faulty", verb) as queue:
+        before = content(queue.database)
+        assert (done != before) is (verb not in {*READING, "touch", "try_out"})
+        for fault in (before_the_commit, during_the_commit):
+            with fault(queue.database), pytest.raises(WriteFailed):
+                await queue.write(VERBS[verb], *ARGUMENTS[verb])
+            assert content(queue.database) == before
+            assert queue.commits == []
+        with after_the_commit(queue.database):
+            assert await queue.write(VERBS[verb], *ARGUMENTS[verb]) == answer
+        assert content(queue.database) == done
+        assert [commit.changes for commit in queue.commits] == [commit.changes for commit in heard]

@@ -1,0 +1,53 @@
+"""What people see of a storage in trouble: on every page, at once, and until it is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.queue.storage_faults import Fault
+from app.web.live.hub import Live
+from app.web.queue_view import QueueView
+from tests.queue.storage_faults import read_only
+from tests.web.conftest import Pages
+from tests.web.stage import Stage
+
+PATHS = ["/queue", "/jobs", "/documents", "/definitions", "/system", "/pauses", "/nothing"]
+
+
+def banner(html: str) -> str:
+    return html.split('id="storage"', 1)[1].split("</div>", 1)[0]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_says_what_is_wrong_and_what_to_do(pages: Pages, path: str) -> None:
+    assert "trouble" not in banner(pages.get(path, headers={"accept": "text/html"}).text)
+    access = pages.app.state.access
+    with read_only(access.database):
+        refused = pages.post("/api/queue/pause")
+        assert (refused.status_code, refused.json()["error"]) == (503, "not_written")
+        html = pages.get(path, headers={"accept": "text/html"}).text
+    told = banner(html)
+    assert "Storage trouble since" in told
+    assert "attempt to write a readonly database; make it writable, and work goes on by itself." in told
+
+
+def test_what_the_database_says_is_text(pages: Pages) -> None:
+    storage = pages.app.state.access.writer.storage
+    with pages.portal() as portal:
+        portal.call(storage.failed, Fault.FAILING, "<b>\u202e</b>")
+    told = banner(pages.get("/queue").text)
+    assert "&lt;b&gt;\u2039U+202E\u203a&lt;/b&gt;" in told
+
+
+async def test_an_open_page_hears_of_it_at_once_and_of_its_end(stage: Stage, live: Live) -> None:
+    reader: Any = live.subscribe(QueueView(), None, stage.access.monitor.revision)
+    heard = reader.frames()
+    assert b'<div id="storage" role="status"></div>' in await anext(heard)
+    storage = stage.access.writer.storage
+    storage.failed(Fault.FULL, "database or disk is full")
+    assert b"make room on its disk" in await anext(heard)
+    await storage._look_again()
+    assert b'<div id="storage" role="status"></div>' in await anext(heard)
+    reader.end()
