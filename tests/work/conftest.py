@@ -94,7 +94,7 @@ class Works:
         also: Sequence[type[StepType[Any]]] = (),
     ) -> AsyncIterator[Runner]:
         step_types = StepTypes([trial_steps.OnLoop, trial_steps.InProcess, *also])
-        runner = Runner(self.database, self.write, self.monitor, step_types, slots, limits)  # type: ignore[arg-type]
+        runner = Runner(self.database, self.write, self.monitor, step_types, slots, limits=limits)  # type: ignore[arg-type]
         await runner.start()
         try:
             yield runner
