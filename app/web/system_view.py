@@ -49,7 +49,7 @@ class SystemView:
             )
             for part in _PARTS
         }
-        children["people"] = paint_people(easel.painter, snapshot.actions_of_no_run(None, MOST_ACTIONS))
+        children["people"] = paint_people(easel.painter, snapshot.actions_of_no_run(None, MOST_ACTIONS), on_card=True)
         return compose(easel.painter, self, snapshot, "System", "system", children)
 
 
