@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from app.steps.crawling.crawl import Crawl, Manners, crawl_of
+from app.steps.crawling.large_pages import takes_long
 from app.steps.crawling.pages import Page, read_page
 from app.steps.crawling.sitemaps import sitemap_pages
 from app.steps.crawling.urls import Bounds, canonical, site_of
@@ -23,8 +23,6 @@ SOURCE_TYPE = "page"
 _MARKUP = ("text/html", "application/xhtml+xml", "")
 _PLAIN = ("text/plain", "text/markdown")
 _MOST_SEEN = 200_000
-_LARGE = 100_000
-"""Bytes from which on a page is read in a thread, so that nothing else waits for it."""
 
 
 class CrawlerSettings(Settings):
@@ -151,7 +149,7 @@ class _Visit:
         if not text.certain:
             self._context.log(f"{shown(answer.url)}: the charset is not told right, read as {text.encoding}", "warn")
         url = canonical(answer.url) or self._name
-        page = await _read(text.text, url, answer)
+        page = await self._read(text.text, url, answer)
         followed = self._follow(page, self._site or site_of(url))
         outcome = self._save(page, url, answer)
         self._context.log(
@@ -186,6 +184,14 @@ class _Visit:
                 return f"it redirects to {shown(target)}, which is not to be followed"
             url = target
         raise PermanentError(f"more than {self._limits.redirects} redirects, the last one to {shown(url)}")
+
+    async def _read(self, text: str, url: str, answer: Answer) -> Page:
+        if answer.media_type in _PLAIN:
+            return Page("", [], None, "", True, True, text)
+        robots = answer.headers.get("x-robots-tag", "")
+        if takes_long(text):
+            return await self._crawl.large_pages.read(text, url, robots)
+        return read_page(text, url, robots)
 
     def _follow(self, page: Page, site: str) -> int:
         """Makes work items of the links that are to be followed, and returns how many links that are."""
@@ -251,12 +257,3 @@ _ACCEPT = {"Accept": "text/html, application/xhtml+xml, text/plain;q=0.8, */*;q=
 
 def _is_wanted(answer: Answer) -> bool:
     return answer.media_type in _MARKUP or answer.media_type in _PLAIN
-
-
-async def _read(text: str, url: str, answer: Answer) -> Page:
-    if answer.media_type in _PLAIN:
-        return Page("", [], None, "", True, True, text)
-    robots = answer.headers.get("x-robots-tag", "")
-    if len(text) < _LARGE:
-        return read_page(text, url, robots)
-    return await asyncio.to_thread(read_page, text, url, robots)
