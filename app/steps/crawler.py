@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
+from time import perf_counter
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -23,6 +25,8 @@ SOURCE_TYPE = "page"
 _MARKUP = ("text/html", "application/xhtml+xml", "")
 _PLAIN = ("text/plain", "text/markdown")
 _MOST_SEEN = 200_000
+_BREATH = 0.02
+"""Seconds after which others get a turn."""
 
 
 class CrawlerSettings(Settings):
@@ -150,7 +154,7 @@ class _Visit:
             self._context.log(f"{shown(answer.url)}: the charset is not told right, read as {text.encoding}", "warn")
         url = canonical(answer.url) or self._name
         page = await self._read(text.text, url, answer)
-        followed = self._follow(page, self._site or site_of(url))
+        followed = await self._follow(page, self._site or site_of(url))
         outcome = self._save(page, url, answer)
         self._context.log(
             f"{outcome.replace('_', ' ')}: {printable(page.title) or 'no title'} ({len(answer.content):,} bytes, "
@@ -193,14 +197,18 @@ class _Visit:
             return await self._crawl.large_pages.read(text, url, robots)
         return read_page(text, url, robots)
 
-    def _follow(self, page: Page, site: str) -> int:
+    async def _follow(self, page: Page, site: str) -> int:
         """Makes work items of the links that are to be followed, and returns how many links that are."""
         if self._depth >= self._settings.max_depth:
             return 0
         followed = 0
         # What an earlier attempt spawned may have been lost with it.
         seen = self._crawl.seen if self._context.attempt == 1 else set()
+        breath = perf_counter() + _BREATH
         for link in page.links:
+            if perf_counter() > breath:  # thousands of links, and as many rules of a robots.txt, take long
+                await asyncio.sleep(0)
+                breath = perf_counter() + _BREATH
             if not self._bounds.holds(link, site) or not self._crawl.host(link).allows(link):
                 continue
             followed += 1
