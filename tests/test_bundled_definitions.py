@@ -66,3 +66,13 @@ async def test_nearby_restaurants_become_twenty_documents_with_keywords(tmp_path
         assert (run["status"], run["document_count"]) == ("completed", new), "keywords update documents, and make none"
         assert (search["counts"]["completed"], search["document_count"]) == (1, new)
         assert (extract["counts"]["completed"], extract["document_count"]) == (20, 0)
+
+
+async def test_test_job_generator_fails_and_logs_as_told(tmp_path: Path) -> None:
+    """5 + 3 + 2 work items, and 3 with two generations of two children each; some fail, and the run completes."""
+    run = await ran("test_job_generator", tmp_path, slow_delay_ms=0, high_volume_lines=20)
+    steps = {step["name"]: step["counts"]["total"] for step in run["steps"]}
+    assert steps == {"fast": 5, "high_volume": 3, "slow": 2, "recursive": 3 + 6 + 12}
+    assert run["status"] == "completed" and 0 < run["counts"]["failed"] < run["counts"]["total"]
+    again = await ran("test_job_generator", tmp_path, slow_delay_ms=0, high_volume_lines=20)
+    assert again["counts"] == run["counts"], "the seed decides which of them fail"

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.engine import Connection
 
-from app.queue.document_records import DocumentPage, DocumentRecord
+from app.queue.document_records import DocumentPage, DocumentRecord, head_of
 from app.queue.document_text import Marker, found_once, holds, is_read_for
 from app.queue.places import BadCursor, place_number
 from app.queue.tables import document, document_tag, step_job, worker_job
@@ -194,15 +194,7 @@ def _with_makers(query: Select[Any], deleted: AbstractSet[int]) -> Select[Any]:
 
 def _record(row: Any, marker: Marker | None) -> DocumentRecord:
     return DocumentRecord(
-        id=row.id,
-        title=row.title,
-        address=row.address,
-        source_type=row.source_type,
-        tags=tuple(row.tags),
-        category=row.category,
-        content_hash=row.content_hash,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+        **head_of(row),
         manager_id=row.manager_id,
         step_id=row.step_id,
         step_name=row.step_name,

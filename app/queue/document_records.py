@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 MarkedText = tuple[tuple[str, bool], ...]
@@ -10,9 +10,8 @@ MarkedText = tuple[tuple[str, bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentRecord:
-    """A document as a list shows it, and the jobs that made it. They are None for one that no step made, or when they
-    have been deleted; the work item also when the step itself made it."""
+class DocumentHead:
+    """What is known of every document, however it is shown."""
 
     id: int
     title: str
@@ -23,6 +22,18 @@ class DocumentRecord:
     content_hash: str
     created_at: float
     updated_at: float
+
+
+def head_of(row: Any) -> dict[str, Any]:
+    """The fields of a DocumentHead, from a row of `document`."""
+    return {each.name: getattr(row, each.name) for each in fields(DocumentHead)} | {"tags": tuple(row.tags)}
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecord(DocumentHead):
+    """A document as a list shows it, and the jobs that made it. They are None for one that no step made, or when they
+    have been deleted; the work item also when the step itself made it."""
+
     manager_id: int | None
     step_id: int | None
     step_name: str | None
@@ -45,19 +56,10 @@ class Maker:
 
 
 @dataclass(frozen=True, slots=True)
-class WholeDocument:
+class WholeDocument(DocumentHead):
     """A document with everything that is known of it. `made_by` and `changed_by` are None when no job is known, or when
     it has been deleted; `changed_by` also when nobody has changed it since it was made."""
 
-    id: int
-    title: str
-    address: str
-    source_type: str
-    tags: tuple[str, ...]
-    category: str | None
-    content_hash: str
-    created_at: float
-    updated_at: float
     metadata: dict[str, Any]
     body: str
     """Its beginning, if only that was asked for."""

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import and_, func, select
 from sqlalchemy.engine import Connection
 
-from app.queue.document_records import Maker, WholeDocument
+from app.queue.document_records import Maker, WholeDocument, head_of
 from app.queue.tables import document, step_job, worker_job
 
 _maker = select(
@@ -31,15 +31,7 @@ def whole_document(
     if row is None:
         return None
     return WholeDocument(
-        id=row.id,
-        title=row.title,
-        address=row.address,
-        source_type=row.source_type,
-        tags=tuple(row.tags),
-        category=row.category,
-        content_hash=row.content_hash,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+        **head_of(row),
         metadata=row.details,
         body=row.body,
         length=row.length,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
+from time import perf_counter
 from typing import Any
 
 from pydantic import Field, field_validator
 
 from app.steps.crawling.crawl import Crawl, Manners, crawl_of
+from app.steps.crawling.large_pages import takes_long
 from app.steps.crawling.pages import Page, read_page
 from app.steps.crawling.sitemaps import sitemap_pages
 from app.steps.crawling.urls import Bounds, canonical, site_of
@@ -23,8 +25,8 @@ SOURCE_TYPE = "page"
 _MARKUP = ("text/html", "application/xhtml+xml", "")
 _PLAIN = ("text/plain", "text/markdown")
 _MOST_SEEN = 200_000
-_LARGE = 100_000
-"""Bytes from which on a page is read in a thread, so that nothing else waits for it."""
+_BREATH = 0.02
+"""Seconds after which others get a turn."""
 
 
 class CrawlerSettings(Settings):
@@ -151,8 +153,8 @@ class _Visit:
         if not text.certain:
             self._context.log(f"{shown(answer.url)}: the charset is not told right, read as {text.encoding}", "warn")
         url = canonical(answer.url) or self._name
-        page = await _read(text.text, url, answer)
-        followed = self._follow(page, self._site or site_of(url))
+        page = await self._read(text.text, url, answer)
+        followed = await self._follow(page, self._site or site_of(url))
         outcome = self._save(page, url, answer)
         self._context.log(
             f"{outcome.replace('_', ' ')}: {printable(page.title) or 'no title'} ({len(answer.content):,} bytes, "
@@ -187,14 +189,26 @@ class _Visit:
             url = target
         raise PermanentError(f"more than {self._limits.redirects} redirects, the last one to {shown(url)}")
 
-    def _follow(self, page: Page, site: str) -> int:
+    async def _read(self, text: str, url: str, answer: Answer) -> Page:
+        if answer.media_type in _PLAIN:
+            return Page("", [], None, "", True, True, text)
+        robots = answer.headers.get("x-robots-tag", "")
+        if takes_long(text):
+            return await self._crawl.large_pages.read(text, url, robots)
+        return read_page(text, url, robots)
+
+    async def _follow(self, page: Page, site: str) -> int:
         """Makes work items of the links that are to be followed, and returns how many links that are."""
         if self._depth >= self._settings.max_depth:
             return 0
         followed = 0
         # What an earlier attempt spawned may have been lost with it.
         seen = self._crawl.seen if self._context.attempt == 1 else set()
+        breath = perf_counter() + _BREATH
         for link in page.links:
+            if perf_counter() > breath:  # thousands of links, and as many rules of a robots.txt, take long
+                await asyncio.sleep(0)
+                breath = perf_counter() + _BREATH
             if not self._bounds.holds(link, site) or not self._crawl.host(link).allows(link):
                 continue
             followed += 1
@@ -251,12 +265,3 @@ _ACCEPT = {"Accept": "text/html, application/xhtml+xml, text/plain;q=0.8, */*;q=
 
 def _is_wanted(answer: Answer) -> bool:
     return answer.media_type in _MARKUP or answer.media_type in _PLAIN
-
-
-async def _read(text: str, url: str, answer: Answer) -> Page:
-    if answer.media_type in _PLAIN:
-        return Page("", [], None, "", True, True, text)
-    robots = answer.headers.get("x-robots-tag", "")
-    if len(text) < _LARGE:
-        return read_page(text, url, robots)
-    return await asyncio.to_thread(read_page, text, url, robots)

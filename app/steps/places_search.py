@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Literal, Self
@@ -151,7 +150,7 @@ async def _found(context: Context[PlacesSearchSettings], wish: Wish, outside: Ou
         case "geojson":
             if not settings.source:
                 context.log("the places are made up: they are the bundled sample")
-            return await asyncio.to_thread(places_of_file, settings.source, asking)
+            return await places_of_file(settings.source, asking)
 
 
 def _told_fault(answer: Answer) -> str:

@@ -29,6 +29,7 @@ PROTOCOLS = ("https", "ssh", "http", "file")
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _TIP = "refs/stepglass/tip"
+_LOCK = "stepglass.lock"
 _MOST_SAID = 64 * 1024
 _CONFIGURATION = {
     "core.hooksPath": "/dev/null",
@@ -108,11 +109,18 @@ class Repository:
         where the host is, see `checked_host`. Raises PermanentError or FetchFailed."""
         if shutil.which("git") is None:
             raise PermanentError("git is not installed on this machine, and repositories are fetched by it")
+        options = ["--quiet", "--force", "--no-tags", "--no-recurse-submodules", f"--depth={depth}"]
+        wanted = [*options, "--", url, f"{branch or 'HEAD'}:{_TIP}"]
         with self._locked():
-            self._run("init", "--quiet", "--bare", "--template=", ".")
-            self._sweep()
-            options = ["--quiet", "--force", "--no-tags", "--no-recurse-submodules", f"--depth={depth}"]
-            self._fetch(url, [*options, "--", url, f"{branch or 'HEAD'}:{_TIP}"], max_size, token, addresses)
+            self._init()
+            try:
+                self._fetch(url, wanted, max_size, token, addresses)
+            except FetchFailed:
+                if not self._is_damaged():
+                    raise
+                self._empty()
+                self._init()
+                self._fetch(url, wanted, max_size, token, addresses)
             return self._run("rev-parse", "--verify", f"{_TIP}^{{commit}}").strip()
 
     def subject(self, commit: str) -> str:
@@ -129,6 +137,8 @@ class Repository:
                 mode, _, blob, size = about.split()
                 if mode.startswith(b"100"):
                     yield path, RepositoryFile(path.decode("utf-8", "surrogateescape"), blob.decode(), int(size))
+        if process.returncode:
+            raise PermanentError(f"the copy of it in {self.folder} is damaged; remove the copy, and run it again")
 
     def contents(self, blobs: Iterable[str]) -> Iterator[bytes | None]:
         """What the files hold, one after the other; None for what is not here any more."""
@@ -146,14 +156,28 @@ class Repository:
     def _locked(self) -> Iterator[None]:
         """One fetch at a time; what others read meanwhile stays as it is."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.folder / "stepglass.lock").open("w") as file:
+        with (self.folder / _LOCK).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _init(self) -> None:
+        self._run("init", "--quiet", "--bare", "--template=", ".")
+        self._sweep()
+
+    def _is_damaged(self) -> bool:
+        """Whether it was the copy here that kept git from fetching, and not who was asked."""
+        check = ["git", "fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
+        return subprocess.run(check, cwd=self.folder, env=_environment(), capture_output=True).returncode != 0
+
+    def _empty(self) -> None:
+        for path in self.folder.iterdir():
+            if path.name != _LOCK:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _sweep(self) -> None:
         """Removes what a fetch that was killed has left."""
         for left in (*self.folder.glob("*.lock"), *self.folder.glob("objects/pack/tmp_*")):
-            if left.name != "stepglass.lock":
+            if left.name != _LOCK:
                 with suppress(OSError):
                     left.unlink()
 

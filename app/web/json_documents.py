@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
-from app.queue.document_records import DocumentRecord, Maker, WholeDocument
+from app.queue.document_records import DocumentHead, DocumentRecord, Maker, WholeDocument
 from app.web import dom
 from app.web.json_shapes import Revision, moment
 
@@ -34,21 +35,12 @@ class DocumentJson(Struct, frozen=True):
     @classmethod
     def of(cls, found: DocumentRecord) -> DocumentJson:
         return cls(
-            id=found.id,
-            title=found.title,
-            address=found.address,
-            source_type=found.source_type,
-            category=found.category,
-            tags=list(found.tags),
-            content_hash=found.content_hash,
-            created_at=moment(found.created_at),
-            updated_at=moment(found.updated_at),
+            **_head(found),
             manager_id=found.manager_id,
             step_id=found.step_id,
             step_name=found.step_name,
             worker_id=found.worker_id,
             worker_name=found.worker_name,
-            url=dom.document_url(found.id),
         )
 
 
@@ -95,21 +87,23 @@ class DocumentAnswer(Struct, frozen=True):
     def at(cls, revision: int, found: WholeDocument) -> DocumentAnswer:
         return cls(
             revision=revision,
-            id=found.id,
-            title=found.title,
-            address=found.address,
-            source_type=found.source_type,
-            category=found.category,
-            tags=list(found.tags),
-            content_hash=found.content_hash,
-            created_at=moment(found.created_at),
-            updated_at=moment(found.updated_at),
+            **_head(found),
             made_by=_maker(found.made_by),
             changed_by=_maker(found.changed_by),
             metadata=found.metadata,
             body=found.body,
-            url=dom.document_url(found.id),
         )
+
+
+def _head(found: DocumentHead) -> dict[str, Any]:
+    """What every answer about a document says of it."""
+    of_record = {each.name: getattr(found, each.name) for each in fields(DocumentHead)}
+    return of_record | {
+        "tags": list(found.tags),
+        "created_at": moment(found.created_at),
+        "updated_at": moment(found.updated_at),
+        "url": dom.document_url(found.id),
+    }
 
 
 def _maker(by: Maker | None) -> MakerJson | None:

@@ -54,7 +54,8 @@ class SystemView:
             )
             for part in _PARTS
         }
-        children["people"] = paint_people(easel.painter, snapshot.actions_of_no_run(None, MOST_ACTIONS))
+        people = snapshot.actions_of_no_run(None, MOST_ACTIONS)
+        children["people"] = paint_people(easel.painter, people, on_card=True)
         owners = snapshot.owners(MOST_ENDED)
         children["owners"] = easel.painter.piece("system_owners.html", "system-owners", owners=owners, told=told)
         return compose(easel.painter, self, snapshot, "System", "system", children)

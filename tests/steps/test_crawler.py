@@ -182,6 +182,26 @@ async def test_a_hostile_robots_txt_stops_nothing(stage: MakeStage, site: Site, 
     assert [result["outcome"] for result in results.values()] == ["saved", "saved"]
 
 
+async def test_others_get_their_turns_while_many_links_are_held_against_many_rules(
+    stage: MakeStage, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.steps.crawler._BREATH", -1.0)  # always over
+    turns, at_a_link = 0, set[int]()
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr("app.steps.crawling.crawl.Host.allows", lambda host, url: at_a_link.add(turns) or True)
+    site.routes |= {"/": page(*(f"/{number}" for number in range(100))), "*": page()}
+    at_work = asyncio.create_task(others())
+    await crawled(stage, site, max_pages=1)
+    at_work.cancel()
+    assert len(at_a_link) >= 100
+
+
 async def test_pages_that_ask_for_it_are_neither_kept_nor_followed(stage: MakeStage, site: Site) -> None:
     site.routes |= {
         "/": page("/meta", "/header", "/none"),

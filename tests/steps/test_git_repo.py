@@ -172,6 +172,41 @@ async def test_what_a_killed_fetch_left_is_swept_away(stage: MakeStage, tmp_path
     assert not list(fetched.glob("objects/pack/tmp_*"))
 
 
+def spoil(objects: Path, name: str) -> None:
+    """Overwrites part of what git keeps under that name."""
+    found = list(objects.glob(name))
+    assert found
+    for path in found:
+        path.chmod(0o600)
+        content = path.read_bytes()
+        path.write_bytes(content[:12] + bytes(50) + content[62:])
+
+
+async def test_a_repository_whose_files_are_damaged_ends_with_a_reason(stage: MakeStage, tmp_path: Path) -> None:
+    commit(tmp_path / "source", {"a": "1", "b/c": "2"})
+    spoil(tmp_path / "source/.git/objects", "??/*")
+    with pytest.raises(FetchFailed, match="could not be fetched"):
+        await imported(stage, tmp_path / "source")
+
+
+async def test_a_damaged_copy_is_made_anew(stage: MakeStage, tmp_path: Path) -> None:
+    commit(tmp_path / "source", {"a": "1", "b/c": "2"})
+    _, first = await imported(stage, tmp_path / "source")
+    spoil(Repository.of(str(tmp_path / "source")).folder / "objects", "pack/*.pack")
+    results, again = await imported(stage, tmp_path / "source", dict(first.stored))
+    assert results["a to b/c (2 files)"] == {"unchanged": 2} and len(again.stored) == 2
+
+
+async def test_a_copy_that_is_damaged_meanwhile_takes_no_document_away(stage: MakeStage, tmp_path: Path) -> None:
+    commit(tmp_path / "source", {"a": "1", "b/c": "2"})
+    await imported(stage, tmp_path / "source")
+    kept = Repository.of(str(tmp_path / "source"))
+    tip = kept.fetch(str(tmp_path / "source"), "", 1, 1 << 20, "")
+    spoil(kept.folder / "objects", "pack/*.pack")
+    with pytest.raises(PermanentError, match="is damaged; remove the copy, and run it again"):
+        list(kept.files(tip))
+
+
 async def test_a_repository_that_is_too_large_is_refused(stage: MakeStage, tmp_path: Path) -> None:
     source = tmp_path / "source"
     commit(source, {"noise": os.urandom(100_000), "a": "1"})

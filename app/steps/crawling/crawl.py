@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from app.steps.crawling.large_pages import LargePages
 from app.steps.crawling.urls import origin_of
 from app.steps.outside.client import Answer, Limits, Outside, Request, Wanted, shown
 from app.steps.outside.trouble import PassingError, patiently
@@ -84,6 +85,7 @@ class Crawl:
         self.users = 0
         self.seen: set[str] = set()
         """URLs that became work items already; not all of them, only to spare the database the question."""
+        self.large_pages = LargePages()
         self._hosts: dict[str, Host] = {}
         self._client: Outside | None = None
 
@@ -94,6 +96,7 @@ class Crawl:
         return self._client
 
     async def rest(self) -> None:
+        await self.large_pages.end()
         if self._client:
             client, self._client = self._client, None
             await client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -42,8 +43,9 @@ async def sitemap_pages(crawl: Crawl, start: str, warn: Warn) -> AsyncIterator[s
 async def _read(crawl: Crawl, url: str, warn: Warn) -> tuple[list[str], list[str]]:
     """The pages and the sitemaps that a sitemap names."""
     try:
-        content = gunzipped((await crawl.sitemap(url, LIMITS, warn)).content, LIMITS.size)
-        return _named(content)
+        content = (await crawl.sitemap(url, LIMITS, warn)).content
+        # In a thread, as a large one would let nothing else run for seconds.
+        return await asyncio.to_thread(lambda: _named(gunzipped(content, LIMITS.size)))
     except (PassingError, PermanentError) as error:
         warn(f"sitemap skipped: {error}")
     except TooLarge:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,18 +27,32 @@ def is_url(source: str) -> bool:
 
 async def places_of_url(url: str, asking: Asking) -> list[Place]:
     answer: Answer = await asking.send(Request(url, headers={"Accept": "application/geo+json, application/json"}))
-    return read_places(answer.json(), url.partition("#")[0], asking)
+    return await _in_a_thread(lambda: _read_places(answer.json(), url.partition("#")[0]), asking)
 
 
-def places_of_file(source: str, asking: Asking) -> list[Place]:
+async def places_of_file(source: str, asking: Asking) -> list[Place]:
     """`source`: a path, or "" for the sample."""
+    return await _in_a_thread(lambda: _read_file(source), asking)
+
+
+async def _in_a_thread(reading: Callable[[], tuple[list[Place], list[str]]], asking: Asking) -> list[Place]:
+    """So that nothing waits for a large one."""
+    places, faults = await asyncio.to_thread(reading)
+    for fault in faults[:_TOLD_FAULTS]:
+        asking.warn(fault)
+    if len(faults) > _TOLD_FAULTS:
+        asking.warn(f"{len(faults) - _TOLD_FAULTS:,} more features are left out")
+    return places
+
+
+def _read_file(source: str) -> tuple[list[Place], list[str]]:
     path = Path(source).expanduser().resolve() if source else SAMPLE
-    return read_places(_loaded(path), f"file:{path}" if source else "sample:places", asking)
+    return _read_places(_loaded(path), f"file:{path}" if source else "sample:places")
 
 
-def read_places(document: Any, source: str, asking: Asking) -> list[Place]:
-    """The named points of a FeatureCollection; the middle of what is no point. A feature that is wrong is left
-    out, with a warning. Raises PermanentError for what is no FeatureCollection."""
+def _read_places(document: Any, source: str) -> tuple[list[Place], list[str]]:
+    """The named points of a FeatureCollection, the middle of what is no point; and what is wrong with the features that
+    are left out. Raises PermanentError for what is no FeatureCollection."""
     kind = table(document).get("type")
     features = table(document).get("features")
     if kind != "FeatureCollection" or not isinstance(features, list):
@@ -54,11 +69,7 @@ def read_places(document: Any, source: str, asking: Asking) -> list[Place]:
             faults.append(f"feature {index} is left out: {error}")
         else:
             places[place.address] = place
-    for fault in faults[:_TOLD_FAULTS]:
-        asking.warn(fault)
-    if len(faults) > _TOLD_FAULTS:
-        asking.warn(f"{len(faults) - _TOLD_FAULTS:,} more features are left out")
-    return list(places.values())
+    return list(places.values()), faults
 
 
 def _loaded(path: Path) -> Any:

@@ -32,7 +32,8 @@ def material(composed: Composed, parts: Sequence[str], readme: str, most: int) -
 def parts_of(code_base: CodeBase) -> list[str]:
     """What the model is asked to describe one by one: the components, or else the largest of the folders right inside
     the code base. Each once."""
-    names = [facts["path"] for _, facts in code_base.components] or _folders(code_base)
+    components = (facts["name"] if facts["path"] == "." else facts["path"] for _, facts in code_base.components)
+    names = list(components) or _folders(code_base)
     return [name for name in dict.fromkeys(names) if name and len(name) <= _LONGEST_NAME][:MOST_PARTS]
 
 

@@ -16,9 +16,9 @@ def paint_actions(painter: Painter, manager_id: int, actions: Sequence[ActionRec
     return painter.piece("run_actions.html", dom.job(manager_id, "actions"), children, number=len(entries))
 
 
-def paint_people(painter: Painter, actions: Sequence[ActionRecord]) -> Piece:
+def paint_people(painter: Painter, actions: Sequence[ActionRecord], on_card: bool = False) -> Piece:
     """As `paint_actions`, of what is no run."""
-    return painter.piece("people_actions.html", "people", actions=actions)
+    return painter.piece("people_actions.html", "people", actions=actions, on_card=on_card)
 
 
 def _paint_action(painter: Painter, action: ActionRecord) -> Piece:
