@@ -1,9 +1,10 @@
-"""What every test can ask for: a PostgreSQL, and a browser."""
+"""What every test can ask for: a PostgreSQL, and a browser. And what none leaves to the next: modules of its own."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,21 @@ import sqlalchemy as sa
 from tests.postgres import MISSING, PostgresMissing, throwaway_cluster
 
 E2E = Path(__file__).parent.parent / "e2e"
+
+
+@pytest.fixture(autouse=True)
+def own_modules_are_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test wrote and had imported, it alone has: the next may have another module of that name."""
+    before = list(sys.path)
+    yield
+    if sys.path == before:  # whatever is imported from elsewhere puts its folder there
+        return
+    sys.path[:] = before
+    written = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        if any(place and place.startswith(written) for place in places):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
