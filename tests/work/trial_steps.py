@@ -15,6 +15,9 @@ from pydantic import Field
 
 from app.work.step_type import Context, Document, PermanentError, Settings, StepType, WorkItem
 
+GATES: dict[str, asyncio.Event] = {}
+"""What "wait" on the event loop waits for, by its marker."""
+
 
 class Does(Settings):
     """`items`: their names, which say what happens to them."""
@@ -83,6 +86,8 @@ class OnLoop(StepType[Does]):
         if item.name.startswith("hang"):
             await asyncio.to_thread(Path(context.settings.marker).touch)
             await asyncio.Event().wait()
+        if item.name == "wait":
+            await GATES[context.settings.marker].wait()
         if item.name.startswith("stubborn"):
             while True:
                 try:
