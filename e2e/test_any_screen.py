@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from e2e.scenes import EVERYWHERE, KINDS, PATHS, SCREENS, paths_on
-from tests.stepglass import serving
+from e2e.scenes import PATHS, SCREENS, paths_on
+from tests.stepglass import Server, serving
 from tests.web.theatre import Theatre
 
 ANSWERS = {
@@ -33,12 +32,19 @@ def screen(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     page.close()
 
 
-@pytest.mark.parametrize("width", [360, 768, 3840])
-def test_no_page_is_wider_than_the_screen(page: Page, furnished: Theatre, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 800})
-    for path in KINDS if width == 768 and not EVERYWHERE else PATHS:
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The whole server, in which nothing has run."""
+    with serving(tmp_path_factory.mktemp("empty")) as server:
+        yield server
+
+
+def test_no_page_is_wider_than_the_screen(page: Page, furnished: Theatre) -> None:
+    for path in PATHS:
         page.goto(furnished.url + path)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        for width in (360, 768, 3840):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
 
 
 @pytest.mark.slow
@@ -59,13 +65,12 @@ def test_no_answer_to_a_form_breaks_a_rule_of_accessibility(screen: Page, furnis
         assert screen.get_by_role("main").get_by_role("link").count() > 0
 
 
-def test_the_page_of_the_api_and_an_empty_queue_break_no_rule_of_accessibility(screen: Page, tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        screen.goto(f"{server.url}/schema")
-        _keeps_the_rules(screen, "/schema")
-        assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        screen.goto(f"{server.url}/queue")
-        _keeps_the_rules(screen, "a queue in which nothing has run")
+def test_the_page_of_the_api_and_an_empty_queue_break_no_rule_of_accessibility(screen: Page, empty: Server) -> None:
+    screen.goto(f"{empty.url}/schema")
+    _keeps_the_rules(screen, "/schema")
+    assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    screen.goto(f"{empty.url}/queue")
+    _keeps_the_rules(screen, "a queue in which nothing has run")
 
 
 def test_the_first_key_leads_past_the_header(page: Page, furnished: Theatre) -> None:

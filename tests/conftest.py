@@ -1,20 +1,38 @@
-"""What every test can ask for: a PostgreSQL, and a browser."""
+"""What every test can ask for: a PostgreSQL, and a browser. And what none leaves to the next: modules of its own."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
-from tests.postgres import MISSING, PostgresMissing, throwaway_cluster
+from app.queue.database import Database
+from app.queue.schema import bring_up_to_date
+from app.queue.tables import metadata, sequence
+from tests.postgres import MISSING, PostgresMissing, new_database, throwaway_cluster
 
 E2E = Path(__file__).parent.parent / "e2e"
+
+
+@pytest.fixture(autouse=True)
+def own_modules_are_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test wrote and had imported, it alone has: the next may have another module of that name."""
+    before = list(sys.path)
+    yield
+    if sys.path == before:  # whatever is imported from elsewhere puts its folder there
+        return
+    sys.path[:] = before
+    written = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        if any(place and place.startswith(written) for place in places):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
@@ -34,13 +52,29 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture
 def postgres_database(postgres_url: str) -> Iterator[str]:
     """The URL of a new, empty database, dropped after the test."""
-    name = f"stepglass_{uuid4().hex}"
-    server = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with server.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    with new_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_with_schema(postgres_url: str) -> Iterator[str]:
+    """The URL of a database of HEAD, which all who ask for `postgres_queue` have one after the other."""
+    with new_database(postgres_url) as url:
+        bring_up_to_date(database := Database(url))
+        database.close()
+        yield url
+
+
+@pytest.fixture
+def postgres_queue(postgres_with_schema: str) -> Iterator[str]:
+    """The URL of a database of HEAD in which nothing has happened. To empty it costs less than to make it."""
+    yield postgres_with_schema
+    engine = sa.create_engine(postgres_with_schema, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("SET lock_timeout = '20s'"))
+        tables = ", ".join(metadata.tables)
+        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        connection.execute(sa.insert(sequence), [{"name": "job", "value": 0}, {"name": "revision", "value": 0}])
 
 
 @pytest.fixture(scope="session")

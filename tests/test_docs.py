@@ -79,6 +79,15 @@ def test_every_test_that_a_scenario_names_exists() -> None:
     assert [f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / file).read_text()] == []
 
 
+def test_every_scenario_is_held_by_a_test() -> None:
+    """So many there are of each letter."""
+    there = {"S": 5, "B": 18, "C": 7, "D": 34, "E": 10, "F": 25}
+    held = re.findall(
+        r"^\| ([A-Z]\d+) \|.*`[a-z0-9_/]+\.py::\w+` \|$", (ROOT / "docs" / "scenarios.md").read_text(), re.M
+    )
+    assert sorted(held) == sorted(f"{letter}{n + 1}" for letter, number in there.items() for n in range(number))
+
+
 def test_every_fragment_is_documented() -> None:
     written = (ROOT / "app" / "web" / "fragments.py").read_text()
     served = set(re.findall(r'"(/fragments/[^"]*)"', written))

@@ -154,14 +154,22 @@ def test_a_terminal_gets_nothing_that_acts(
     ],
 )
 @pytest.mark.parametrize("is_there", [False, True], ids=["here", "in the server"])
-def test_odd_arguments_are_refused_in_plain_words(tmp_path: Path, arguments: list[str], is_there: bool) -> None:
-    where = ["--data", str(tmp_path / "data")]
-    folder = ["--definitions", str(definitions(tmp_path / "definitions"))]
+def test_odd_arguments_are_refused_in_plain_words(
+    request: pytest.FixtureRequest, tmp_path: Path, arguments: list[str], is_there: bool
+) -> None:
     if is_there:
-        with serving(tmp_path / "data", *folder):
-            ran = stepglass("run", *arguments, *where)
+        where: tuple[str | Path, ...] = ("--data", request.getfixturevalue("served_data"))
     else:
-        ran = stepglass("run", *arguments, *where, *folder)
+        where = ("--data", tmp_path / "data", "--definitions", definitions(tmp_path / "definitions"))
+    ran = stepglass("run", *arguments, *where)
     assert ran.returncode == 2
     assert "Traceback" not in ran.stderr
     assert all(line.isprintable() for line in (ran.stderr + ran.stdout).split("\n"))
+
+
+@pytest.fixture(scope="module")
+def served_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data directory that a server owns."""
+    folder = tmp_path_factory.mktemp("served")
+    with serving(folder / "data", "--definitions", definitions(folder / "definitions")):
+        yield folder / "data"

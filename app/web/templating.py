@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import jinja2
 import msgspec
@@ -41,8 +41,9 @@ _SYMBOL_FOR_NULL = 0x2400
 _SYMBOL_FOR_DELETE = "\u2421"
 
 
+@cache
 def environment() -> jinja2.Environment:
-    """The environment that renders every page, fragment and message."""
+    """The environment that renders every page, fragment and message: one, as it keeps what it has compiled."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates_dir()),
         autoescape=True,

@@ -82,7 +82,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     if request.param == "sqlite":
         made = Database.in_directory(tmp_path)
     else:
-        made = Database(request.getfixturevalue("postgres_database"))
+        made = Database(request.getfixturevalue("postgres_queue"))
     bring_up_to_date(made)
     request.addfinalizer(made.close)
     return made

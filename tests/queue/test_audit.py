@@ -47,6 +47,8 @@ from tests.queue.conftest import Queue
         ),
         ("UPDATE worker_job SET finished_at = 1 WHERE id = 3", "work item 3: it ended before it started"),
         ("UPDATE manager_job SET status = 'running'", "job 1: all its steps are final, but it is still running"),
+        ("UPDATE manager_job SET finished_at = NULL", "job 1: completed, but has no end"),
+        ("UPDATE step_job SET status = 'pending'", "job 1: completed, but not all of its steps are final"),
         ("UPDATE step_job SET status = 'running'", "step 2: all its work items are final, but it is still running"),
         ("UPDATE step_job SET reason = ''", "step 2: completed, but does not say why"),
         ("UPDATE sequence SET value = 2 WHERE name = 'job'", "work item 4: its id was never handed out"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from app.queue.changes import RunChanged, StepReleased, WorkStopped
 from app.queue.models import Kind
@@ -18,7 +18,7 @@ from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, end_planning, fail_planning, plan, spawn
 from app.queue.store.retry import Again, NothingToRetry, retry
 from app.queue.store.start import AlreadyRunning
-from app.queue.tables import log_counter, log_entry, manager_job
+from app.queue.tables import log_counter, log_entry, manager_job, worker_job
 from tests.queue.conftest import Queue
 
 ONE = StepPlan("one", "trial")
@@ -266,6 +266,18 @@ async def test_an_item_that_ends_its_owner_again_and_again_fails_by_itself(queue
     await queue.write(rescue)
     counts = queue.step(manager_id, "one").counts
     assert (counts.failed, counts.pending) == (1, 1)
+
+
+async def test_what_ran_is_taken_back_also_if_nothing_is_known_of_its_owner(queue: Queue) -> None:
+    manager_id = await queue.start(ONE)
+    (step_id,) = await queue.plan_all("a")
+    (item,) = await queue.claim(step_id)
+    unknown = update(worker_job).where(worker_job.c.id == item.id).values(claimed_by=None, started_at=None)
+    await queue.write(lambda transaction: transaction.connection.execute(unknown) and None)
+    assert await queue.write(rescue) == 1
+    (again,) = await queue.claim(step_id)
+    await queue.complete(item, again)
+    assert queue.run(manager_id).status is Status.COMPLETED
 
 
 async def test_a_failed_item_is_tried_again_when_it_is_due_and_its_attempts_are_kept(queue: Queue) -> None:

@@ -9,6 +9,7 @@ import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,6 +130,10 @@ class Stage:
     ) -> None:
         await self._write(log, [Line(step_id, worker_id, NOON, level, message) for message in messages])
 
+    async def log_levels(self, step_id: int, lines: Sequence[tuple[str, str]]) -> None:
+        """Lines as (level, message), in one batch."""
+        await self._write(log, [Line(step_id, None, NOON, level, message) for level, message in lines])
+
     async def save(self, step_id: int, worker_id: int, addresses: Sequence[str]) -> None:
         """Saves documents that say who saved them last."""
         documents = [Document(address, address, f"by {worker_id}", "trial") for address in addresses]
@@ -193,14 +198,29 @@ async def act(verb: FromPath[str], data: JSONBody[dict[str, Any]], state: State)
 
 
 def staged_app(directory: Path, heartbeat: float = HEARTBEAT, embedding_sites: tuple[str, ...] = ()) -> Litestar:
-    """The pages, as the product serves them, over a queue that only the test moves."""
+    """The pages, as the product serves them, over a queue that only the test moves.
+
+    To register all routes takes longer than most tests: those of one process share an app, one after the other."""
+    app = _app(heartbeat, embedding_sites)
+    app.state.directory = directory
+    return app
+
+
+@cache
+def _app(heartbeat: float, embedding_sites: tuple[str, ...]) -> Litestar:
     jinja = environment()
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with open_access(directory) as access, Live(access, jinja, heartbeat=heartbeat).running() as live:
-            app.state.access, app.state.live, app.state.stage = access, live, Stage(access, live)
+        assert "access" not in app.state, "this app is in use"
+        async with (
+            open_access(app.state.directory) as access,
+            Live(access, jinja, heartbeat=heartbeat).running() as live,
+        ):
+            app.state.update({"access": access, "live": live, "stage": Stage(access, live)})
             yield
+        for name in ("access", "live", "stage"):
+            del app.state[name]
 
     app = Litestar(
         [*site.handlers(), api_router(), act],

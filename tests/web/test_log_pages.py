@@ -67,12 +67,10 @@ def say(pages: Pages, step_id: int, *messages: str, **how: Any) -> None:
 @pytest.fixture
 def long_log(pages: Pages, step_id: int) -> Pages:
     """1,200 lines: every tenth is a warning, every hundredth an error, and those say `needle`."""
-    for hundred in range(12):
-        for ten in range(10):
-            first = hundred * 100 + ten * 10 + 1
-            say(pages, step_id, *(f"line {number}" for number in range(first, first + 9)))
-            severe = "error" if ten == 9 else "warn"
-            say(pages, step_id, f"line {first + 9}, the needle" if ten == 9 else "careful", level=severe)
+    lines = [("info", f"line {number}") for number in range(1, 1201)]
+    for number in range(10, 1201, 10):
+        lines[number - 1] = ("warn", "careful") if number % 100 else ("error", f"line {number}, the needle")
+    pages.play("log_levels", step_id=step_id, lines=lines)
     return pages
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -27,16 +25,6 @@ class Own(StepType[Settings]):
     def plan(self, context): yield WorkItem("one")
     def run(self, context, item): ...
 """
-
-
-@pytest.fixture(autouse=True)
-def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test loads, it alone has."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    loaded = set(sys.modules)
-    yield
-    for name in set(sys.modules) - loaded:
-        del sys.modules[name]
 
 
 def written(path: Path, text: str) -> Path:

@@ -15,6 +15,9 @@ from pydantic import Field
 
 from app.work.step_type import Context, Document, PermanentError, Settings, StepType, WorkItem
 
+GATES: dict[str, asyncio.Event] = {}
+"""What "wait" on the event loop waits for, by its marker."""
+
 
 class Does(Settings):
     """`items`: their names, which say what happens to them."""
@@ -88,7 +91,9 @@ class OnLoop(StepType[Does]):
         if item.name.startswith("hang"):
             await asyncio.to_thread(Path(context.settings.marker).touch)
             await asyncio.Event().wait()
-        if item.name.startswith("wait"):
+        if item.name == "wait" and context.settings.marker in GATES:
+            await GATES[context.settings.marker].wait()
+        elif item.name.startswith("wait"):
             context.log(f"attempt {context.attempt} waits")
             await asyncio.to_thread(_wait_for, Path(context.settings.marker))
             context.log(f"attempt {context.attempt} is done")
