@@ -14,9 +14,12 @@ from pathlib import Path
 from time import perf_counter
 
 import httpx
+import pytest
 
 from tests.bench.filled import Filled, fill
 from tests.web.theatre import Theatre
+
+pytestmark = pytest.mark.timeout(1800)  # most of it to fill the tables
 
 FEW, ENOUGH, MANY = 1_000, 100_000, 1_000_000
 """With `ENOUGH` there is no list that does not fill its page."""
