@@ -114,15 +114,17 @@ def diff(old: Piece, new: Piece) -> Iterator[Swap]:
 
 
 def _diff_list(old: Piece, new: Piece) -> Iterator[Swap]:
-    kept = _kept_in_order(old.children, new.children)
-    if not kept and old.children and new.children:
-        yield Swap(new.id, "innerHTML", "".join(child.html for child in new.children))
+    same = _number_of_same(old.children, new.children)
+    before, after = old.children[same:], new.children[same:]
+    kept = _kept_in_order(before, after)
+    if not same and not kept and before and after:
+        yield Swap(new.id, "innerHTML", "".join(child.html for child in after))
         return
-    for child in old.children:
+    for child in before:
         if child.id not in kept:
             yield Swap(child.id, "delete")
     newcomers: list[str] = []
-    for child in new.children:
+    for child in after:
         if child.id not in kept:
             newcomers.append(child.html)
             continue
@@ -132,6 +134,16 @@ def _diff_list(old: Piece, new: Piece) -> Iterator[Swap]:
         yield from diff(kept[child.id], child)
     if newcomers:
         yield Swap(new.id, "beforeend", "".join(newcomers))
+
+
+def _number_of_same(old: Sequence[Piece], new: Sequence[Piece]) -> int:
+    """How many children at the start are the same pieces: all but a few of a log, all of a list that is full."""
+    number = 0
+    for before, after in zip(old, new, strict=False):
+        if before is not after:
+            break
+        number += 1
+    return number
 
 
 def _kept_in_order(old: Sequence[Piece], new: Sequence[Piece]) -> Mapping[str, Piece]:
@@ -168,6 +180,8 @@ class Painter:
     def __init__(self, environment: jinja2.Environment) -> None:
         self.environment = environment
         self._remembered = lru_cache(REMEMBERED)(lambda paint, record: paint(self, record))
+        self._repeated = lru_cache(REMEMBERED)(self._paint_repeated)
+        self._template = lru_cache(None)(environment.get_template)
 
     def once(self, paint: Paint[R_contra], record: R_contra) -> Piece:
         """What `paint` makes of the record, painted at most once as long as it is remembered."""
@@ -184,13 +198,29 @@ class Painter:
         texts = html.split(MARK)
         return Piece(piece_id, tuple(texts[::2]), tuple(present[name] for name in texts[1::2]))
 
+    def same(
+        self, template: str, piece_id: str, children: Mapping[str, Piece | None] | None = None, **context: Hashable
+    ) -> Piece:
+        """As `piece`, for what seldom changes and is small: from the same children and equal values comes the piece
+        that was painted before. What is given must not change by itself."""
+        return self._repeated(template, piece_id, tuple((children or {}).items()), tuple(context.items()))
+
+    def _paint_repeated(
+        self,
+        template: str,
+        piece_id: str,
+        children: tuple[tuple[str, Piece | None], ...],
+        context: tuple[tuple[str, Hashable], ...],
+    ) -> Piece:
+        return self.piece(template, piece_id, dict(children), **dict(context))
+
     def list(self, template: str, piece_id: str, entries: Sequence[Piece], **context: Any) -> Piece:
         """Paints a list: an element whose only insides are its entries."""
         before, _, after = self._render(template, id=piece_id, **context, entries=_mark()).partition(MARK)
         return Piece(piece_id, (before, after), tuple(entries), is_list=True)
 
     def _render(self, template: str, **context: Any) -> str:
-        return self.environment.get_template(f"fragments/{template}").render(context).strip()
+        return self._template(f"fragments/{template}").render(context).strip()
 
 
 def _mark(name: str = "") -> Markup:

@@ -57,14 +57,14 @@ class QueueView:
         page = snapshot.runs(self.matching, RUNS_PER_PAGE, self.cursor, self.newest)
         painter = easel.painter
         children = {
-            "pauses": painter.piece("pauses.html", "pauses", pauses=snapshot.pauses()),
+            "pauses": painter.same("pauses.html", "pauses", pauses=snapshot.pauses()),
             "statistics": painter.once(statistics.paint_statistics, everything),
             "throughput": painter.once(throughput.paint_throughput, snapshot.minutes(throughput.MINUTES)),
             "caption": painter.piece("run_list_caption.html", "runs-caption", view=self, total=page.total),
             "news": painter.piece("run_list_news.html", "news", view=self, page=page, hold=self._held_at(page)),
             "runs": runs.paint_list(painter, easel.shelf, snapshot, page),
             "empty": painter.piece("run_list_empty.html", "runs-empty", page=page, view=self),
-            "pager": painter.piece("pager.html", "pager", older=self._older(page), newest=self._newest),
+            "pager": painter.same("pager.html", "pager", older=self._older(page), newest=self._newest),
             "announcement": paint_announcement(painter, page.runs),
         }
         title = _busy(everything.manager) or "Queue"

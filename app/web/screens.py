@@ -109,8 +109,8 @@ def compose(
     **context: object,
 ) -> Screen:
     """The screen of a view from its painted parts; `name` is that of its template."""
-    titled = painter.piece("title.html", dom.TITLE, title=title)
-    iconed = painter.piece("icon.html", dom.ICON, icon=icon)
+    titled = painter.same("title.html", dom.TITLE, title=title)
+    iconed = painter.same("icon.html", dom.ICON, icon=icon)
     revision = snapshot.revision
     body = painter.piece(f"view_{name}.html", dom.VIEW, children, view=view, revision=revision, **context)
     return Screen(titled, iconed, body, revision)

@@ -41,10 +41,10 @@ class StepView:
         head = steps.StepHead(step, len(run.steps))
         every_item = dom.jobs_url(kind=Kind.WORKER, manager_id=run.id, step=step.name) if items.next else None
         children = {
-            "trail": painter.piece("trail.html", "trail", run=run),
+            "trail": painter.same("trail.html", "trail", run_id=run.id, run_name=run.name),
             "head": steps.paint_title(painter, head),
             "items": jobs.paint_list(painter, dom.job(step.id, "items"), items.jobs, items.total),
-            "all_items": painter.piece(
+            "all_items": painter.same(
                 "item_list_all.html", "all-items", url=every_item, total=items.total, scope=f"step:{step.id}"
             ),
             "log": easel.log(snapshot, LogZoom.of_step(step), self.log),
@@ -76,8 +76,8 @@ class ItemView:
         run = snapshot.run(item.job.manager_id)
         painter, job = easel.painter, item.job
         children = {
-            "trail": painter.piece("trail.html", "trail", run=run, step_name=job.step_name),
-            "head": jobs.paint_item_title(painter, jobs.JobRow(job)),
+            "trail": painter.same("trail.html", "trail", run_id=run.id, run_name=run.name, step_name=job.step_name),
+            "head": painter.once(jobs.paint_item_title, jobs.JobRow(job)),
             "attempts": jobs.paint_attempts(painter, item),
             "data": jobs.paint_data(painter, item),
             "documents": jobs.paint_documents(painter, item),
@@ -106,7 +106,7 @@ class RunLogView:
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
         run = snapshot.run(self.manager_id)
         children = {
-            "trail": easel.painter.piece("trail.html", "trail", run=run),
+            "trail": easel.painter.same("trail.html", "trail", run_id=run.id, run_name=run.name),
             "log": easel.log(snapshot, LogZoom.of_run(run), self.log),
         }
         title = f"Log of {run.name} #{run.id}"
@@ -173,7 +173,7 @@ class JobsView:
             ),
             "jobs": jobs.paint_list(painter, "jobs", page.jobs, page.total),
             "empty": painter.piece("job_list_empty.html", "jobs-empty", page=page),
-            "pager": painter.piece("pager.html", "pager", older=older, newest=first),
+            "pager": painter.same("pager.html", "pager", older=older, newest=first),
         }
         return compose(painter, self, snapshot, f"{page.total:,} {self.words}", "jobs", children)
 

@@ -35,6 +35,17 @@ ERRORS = (
     "the model gave no answer",
     "connection 0x{0:08x} was reset",
 )
+COLUMNS = {
+    "manager_job": "id definition name status reason tags parameters max_child_failures failure_action timeout"
+    " definition_text created_at started_at finished_at",
+    "step_job": "id manager_id position name type description depends on_error always_run settings timeout status"
+    " reason ready plan_attempt planned log_count document_count created_at started_at finished_at",
+    "worker_job": "id manager_id step_id name status reason attempt due_at input result error traceback"
+    " failure_pattern claimed_by created_at started_at finished_at",
+    "document": "id address title body source_type tags details content_hash created_by_step created_by_worker"
+    " updated_by_step updated_by_worker created_at updated_at",
+}
+"""Those that are filled in, in the order of the rows below; the others have their defaults."""
 BATCH = 20_000
 
 
@@ -198,10 +209,17 @@ class _Filling:
         return range(first, first + number)
 
     def _insert(self, table: str, rows: Any) -> None:
-        """`rows` have the columns in the order of the model."""
-        columns = [each.name for each in metadata.tables[table].columns]
-        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        """`rows` have the columns that are named above, or all of the table."""
+        columns = metadata.tables[table].columns
+        given = COLUMNS[table].split() if table in COLUMNS else [each.name for each in columns]
+        defaults = {
+            each.name: each.default.arg
+            for each in columns
+            if each.name not in given and each.default is not None and each.default.is_scalar
+        }
+        names, marks = ", ".join([*given, *defaults]), ", ".join("?" * (len(given) + len(defaults)))
         statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
+        rest = tuple(defaults.values())
         rows = iter(rows)
-        while batch := list(islice(rows, BATCH)):
+        while batch := [(*row, *rest) for row in islice(rows, BATCH)]:
             self._connection.executemany(statement, batch)

@@ -357,6 +357,7 @@ async def test_views_that_change_together_are_painted_from_one_snapshot(
     live: Live, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "TOGETHER", 3600)
+    monkeypatch.setattr(turns, "TURN", 3600)
     readers = [Reader(live.subscribe(view, None, None)) for view in _different_views(10)]
     for reader in readers:
         await reader.next()

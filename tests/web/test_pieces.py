@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import jinja2
 import pytest
@@ -42,6 +42,23 @@ def test_a_page_that_followed_the_swaps_is_the_page_painted_anew(old: Piece, new
     page = Dom(old.html)
     page.apply(list(diff(old, new)))
     assert page.html == Dom(new.html).html
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(trees(), trees())
+def test_pieces_that_are_the_same_as_before_need_no_swap(old: Piece, new: Piece) -> None:
+    known: dict[Hashable, Piece] = {}
+    old, new = remembered(old, known), remembered(new, known)
+    page = Dom(old.html)
+    page.apply(list(diff(old, new)))
+    assert page.html == Dom(new.html).html
+
+
+def remembered(piece: Piece, known: dict[Hashable, Piece]) -> Piece:
+    """The same piece for what is equal, as a painter that remembers gives it."""
+    children = tuple(remembered(child, known) for child in piece.children)
+    made = Piece(piece.id, piece.parts, children, piece.is_list)
+    return known.setdefault((piece.id, piece.parts, children, piece.is_list), made)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -111,3 +128,14 @@ def test_equal_records_are_painted_once(painter: Painter) -> None:
     painted: list[str] = []
     assert painter.once(paint, "same") is painter.once(paint, "same")
     assert painted == ["same"]
+
+
+def test_what_is_painted_from_equal_values_and_the_same_children_is_the_same(painter: Painter) -> None:
+    head, other = leaf("head"), leaf("head")
+
+    def row(child: Piece, text: str) -> Piece:
+        return painter.same("row.html", "row", {"log": None, "head": child}, text=text)
+
+    assert row(head, "a") is row(head, "a")
+    assert row(head, "a") is not row(head, "b")
+    assert row(head, "a") is not row(other, "a")

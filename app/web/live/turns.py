@@ -33,17 +33,18 @@ class Turn:
     paint: Callable[[Snapshot], Painted]
     painted: asyncio.Future[Painted]
 
-    def take(self, snapshot: Snapshot) -> None:
-        """In a reader thread."""
+    def take(self, snapshot: Snapshot) -> bool:
+        """In a reader thread. Whether the snapshot can serve others too: not if a statement of it may have failed."""
         if self.painted.cancelled():
-            return
+            return True
         loop = self.painted.get_loop()
         try:
             painted = self.paint(snapshot)
         except Exception as error:
             loop.call_soon_threadsafe(self.fail, error)
-        else:
-            loop.call_soon_threadsafe(self._succeed, painted)
+            return False
+        loop.call_soon_threadsafe(self._succeed, painted)
+        return True
 
     def fail(self, error: BaseException) -> None:
         if not self.painted.done():
@@ -101,8 +102,7 @@ def _take_turns(snapshot: Snapshot, together: deque[Turn]) -> None:
     """In a reader thread. Those that wait behind one that takes long may be taken back meanwhile."""
     end = monotonic() + TOGETHER
     for turn in _taken(together):
-        turn.take(snapshot)
-        if monotonic() >= end:
+        if not turn.take(snapshot) or monotonic() >= end:
             return
 
 

@@ -149,7 +149,10 @@ def paint_attempt(painter: Painter, entry: AttemptEntry) -> Piece:
 
 
 def paint_documents(painter: Painter, item: ItemRecord) -> Piece:
-    return painter.piece("item_documents.html", dom.job(item.job.id, "documents"), item=item)
+    documents_id = dom.job(item.job.id, "documents")
+    if not item.document_count:
+        return painter.same("item_documents.html", documents_id, item=None)
+    return painter.piece("item_documents.html", documents_id, item=item)
 
 
 def paint_data(painter: Painter, item: ItemRecord) -> Piece:

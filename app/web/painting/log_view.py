@@ -119,7 +119,7 @@ def paint_log(paint: LogPaint) -> Piece:
     children = {
         "bar": _paint_bar(paint, shown),
         "hits": painter.once(_paint_hits, (paint.id("log-hits"), _hits(paint, tracks) if query.text else None)),
-        "earlier": painter.piece(
+        "earlier": painter.same(
             "log_earlier.html",
             paint.id("log-earlier"),
             start=window.earlier and query.anywhere(after="0").url(zoom.path),
@@ -128,7 +128,7 @@ def paint_log(paint: LogPaint) -> Piece:
             total=shown.total,
         ),
         "lines": painter.list("log_lines.html", paint.id("lines"), window.chunks, total=shown.total),
-        "empty": painter.piece(
+        "empty": painter.same(
             "log_empty.html",
             paint.id("log-empty"),
             has_lines=window.lines > 0,
@@ -139,7 +139,7 @@ def paint_log(paint: LogPaint) -> Piece:
             every=query.but(level=Level.DEBUG if hidden else None, text=None).anywhere().url(zoom.path),
             hidden=hidden,
         ),
-        "later": painter.piece(
+        "later": painter.same(
             "log_later.html",
             paint.id("log-later"),
             later=window.later,
@@ -175,11 +175,13 @@ def _paint_bar(paint: LogPaint, tracks: Tracks) -> Piece:
     level = None if query.level is Level.DEBUG else query.level
     download = LogQuery(level=level, text=query.text).url(zoom.download)
     wrap = query.but(wrap=not query.wrap).url(zoom.path)
-    return paint.painter.piece(
+    return paint.painter.same(
         "log_bar.html",
         paint.id("log-bar"),
         children,
-        zoom=zoom,
+        path=zoom.path,
+        wider=tuple(zoom.wider),
+        has_steps=zoom.has_steps,
         query=query,
         download=download,
         wrap=wrap,
@@ -232,24 +234,37 @@ def _tail(paint: LogPaint, tracks: Tracks) -> Window:
             first, last = last_chunks(track.total, WINDOW)
             chunks[:0] = [_chunk(paint, track, number, number == first) for number in range(first, last + 1)]
             lines += track.total - first * WINDOW
-            begin = track.ranks(first * WINDOW, 1)
+            begins = track, first * WINDOW
     earlier = None
     if lines < tracks.total:
+        track, place = begins
+        begin = track.ranks(place, 1)
         earlier = paint.query.anywhere(before=paint.zoom.place(begin[0].step_id, begin[0].line)).url(paint.zoom.path)
     return Window(chunks, lines, earlier, None)
 
 
 def _chunk(paint: LogPaint, track: Track, number: int, is_first: bool) -> Piece:
-    """A chunk at the end of the log; a full one is painted once."""
-    wanted = min(WINDOW, track.total - number * WINDOW)
+    """A chunk at the end of the log. Only new lines are read and painted, unless a group may go on in them."""
+    first = number * WINDOW
+    wanted = min(WINDOW, track.total - first)
     label = track.step.name if paint.zoom.has_steps and is_first else None
+    key = (paint.look, track.step.id, paint.query.least, number, label)
+    if wanted == WINDOW and (full := paint.shelf.get(key)):
+        return full
+    so_far = paint.shelf.get((*key, "so far"))
+    if so_far and len(so_far.children) == wanted:
+        return so_far
+    entries = so_far.children[:wanted] if so_far else ()
+    entries += _paint_entries(paint, track.ranks(first + len(entries), wanted - len(entries)))
+    chunk = _list_of_entries(paint, track.step.id, number, entries, label)
+    if wanted == WINDOW:
+        return paint.shelf.put(key, chunk)
+    return chunk if any(map(_is_group, entries)) else paint.shelf.put((*key, "so far"), chunk)
 
-    def painted() -> Piece:
-        return _paint_chunk(paint, track.step.id, number, track.ranks(number * WINDOW, wanted), label)
 
-    if wanted < WINDOW:
-        return painted()
-    return paint.shelf.once((paint.look, track.step.id, paint.query.least, number, label), painted)
+def _is_group(entry: Piece) -> bool:
+    """A line has no pieces in it."""
+    return bool(entry.children)
 
 
 def _window(paint: LogPaint, tracks: Tracks) -> Window:
@@ -281,6 +296,15 @@ def _window(paint: LogPaint, tracks: Tracks) -> Window:
 def _paint_chunk(
     paint: LogPaint, step_id: int, number: int | str, lines: Sequence[LogLine], label: str | None
 ) -> Piece:
+    return _list_of_entries(paint, step_id, number, _paint_entries(paint, lines), label)
+
+
+def _paint_entries(paint: LogPaint, lines: Sequence[LogLine]) -> tuple[Piece, ...]:
     paint_them = paint_lines if paint.query.selects else paint_grouped
-    entries = paint_them(paint.painter, lines, paint.look)
+    return paint_them(paint.painter, lines, paint.look)
+
+
+def _list_of_entries(
+    paint: LogPaint, step_id: int, number: int | str, entries: Sequence[Piece], label: str | None
+) -> Piece:
     return paint.painter.list("log_chunk.html", dom.job(step_id, f"lines-{number}"), entries, label=label)
