@@ -248,6 +248,7 @@ class JobLists:
                 finished_at=row.finished_at,
                 document_count=made.get(row.id, 0),
                 counts=None,
+                due_at=(row.due_at or None) if row.status is Status.PENDING else None,
             )
             for row in self._connection.execute(query)
         ]

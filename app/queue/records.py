@@ -186,6 +186,8 @@ class JobRecord:
     document_count: int
     counts: Counts | None
     """Of its work items; None for a work item."""
+    due_at: float | None = None
+    """When a work item that waits for its next attempt may begin."""
 
 
 @dataclass(frozen=True, slots=True)

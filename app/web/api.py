@@ -21,6 +21,7 @@ from app.queue.store.definitions import switch
 from app.queue.store.start import start
 from app.queue.text import storable
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
+from app.web.api_attempts import job_attempts
 from app.web.api_control import JobId, cancel_job, delete_job, rerun_job, retry_job
 from app.web.api_documents import list_documents, one_document
 from app.web.api_pause import (
@@ -217,6 +218,7 @@ def api_router() -> Router:
             job_structure,
             job_tree,
             job_logs,
+            job_attempts,
             cancel_job,
             retry_job,
             rerun_job,

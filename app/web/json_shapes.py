@@ -80,6 +80,8 @@ class Job(Struct, frozen=True):
     finished_at: datetime | None
     document_count: int
     counts: CountsJson | None
+    due_at: datetime | None
+    """When a work item that waits for its next attempt may begin."""
 
     @classmethod
     def of(cls, job: JobRecord) -> Job:
@@ -100,6 +102,7 @@ class Job(Struct, frozen=True):
             finished_at=_moment_or_none(job.finished_at),
             document_count=job.document_count,
             counts=CountsJson.of(job.counts) if job.counts is not None else None,
+            due_at=_moment_or_none(job.due_at),
         )
 
     @property
