@@ -32,6 +32,20 @@ def test_each_attempt_shows_its_error_its_traceback_and_the_last_lines_that_it_s
     assert "Its last lines" not in third, "it has said nothing yet"
 
 
+def test_a_work_item_that_waits_says_when_it_is_tried_again_and_why(pages: Pages) -> None:
+    pages.play("start", steps=["one"], attempts=3)
+    (step_id,) = pages.play("plan", items=["a"])
+    (worker_id,) = pages.play("claim", step_id=step_id)
+    pages.play("fail", step_id=step_id, error="no luck")
+    told = "retries after 2 s, attempt 2 of 3"
+    job = pages.get(f"/api/jobs/{worker_id}").json()
+    assert (job["reason"], job["error"]) == (told, "no luck")
+    for url in (f"/jobs/{worker_id}", "/jobs?kind=worker"):
+        page = pages.get(url, headers=HTML).text
+        assert f"{told}; no luck" in page
+        assert 'due <time datetime="' in page
+
+
 def test_only_a_work_item_has_attempts(pages: Pages) -> None:
     manager_id = pages.play("start", steps=["one"])
     assert pages.get(f"/api/jobs/{manager_id}/attempts").status_code == 404

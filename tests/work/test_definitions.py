@@ -178,6 +178,11 @@ def test_a_wrong_rule_for_retries_is_refused_with_its_key(
     assert found == (line, f"{table}.{written.partition(' ')[0]}", message)
 
 
+def test_a_number_is_no_rule_for_retries(tmp_path: Path) -> None:
+    found = only_problem(tmp_path, f'{HEAD}[step.a]\ntype = "echo"\nretry = 3\n')
+    assert found == (4, "step.a.retry", "must be a table, not 3")
+
+
 # --- Placeholders and parameters --------------------------------------------------------------------------------------
 
 PARAMETERS = (

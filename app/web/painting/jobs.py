@@ -46,6 +46,8 @@ class JobRow:
 
     @property
     def sentence(self) -> str:
+        if self.job.status is Status.PENDING and self.job.reason and self.job.error:
+            return f"{self.job.reason}; {self.job.error}"
         return self.job.error or self.job.reason
 
     @property
