@@ -89,7 +89,8 @@ _next_due = select(func.min(worker_job.c.due_at)).where(
     worker_job.c.step_id == bindparam("of_step"), worker_job.c.status == Status.PENDING
 )
 _step_and_run = select(
-    step_job,
+    # Only what is needed: this is asked at every claim.
+    *(step_job.c[name] for name in ("id", "manager_id", "name", "type", "settings", "timeout", "deadline")),
     manager_job.c.parameters,
     manager_job.c.deadline.label("run_deadline"),
     is_anything_paused.label("anything_paused"),
