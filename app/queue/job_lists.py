@@ -293,6 +293,7 @@ class JobLists:
                 held_by=whys[row.id].held_by if row.id in whys else None,
                 open_failures=int(row.failure_pattern is not None and row.acknowledgement_id is None),
                 acknowledgement=said.get(row.acknowledgement_id),
+                due_at=(row.due_at or None) if row.status is Status.PENDING else None,
             )
             for row in rows
         ]

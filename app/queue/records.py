@@ -231,6 +231,8 @@ class JobRecord:
     """Those of it, or of what is part of it, that nobody has acknowledged."""
     acknowledgement: Acknowledgement | None = None
     """Of its failure, if it is a work item, or a step that failed by its planning."""
+    due_at: float | None = None
+    """When a work item that waits for its next attempt may begin."""
 
 
 @dataclass(frozen=True, slots=True)

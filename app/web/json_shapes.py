@@ -112,6 +112,8 @@ class Job(Struct, frozen=True):
     """Failures of it, and of what is part of it, that nobody has acknowledged."""
     acknowledgement: AcknowledgementJson | None
     """Of its failure: of a work item, or of a step whose planning failed."""
+    due_at: datetime | None
+    """When a work item that waits for its next attempt may begin."""
 
     @classmethod
     def of(cls, job: JobRecord) -> Job:
@@ -136,6 +138,7 @@ class Job(Struct, frozen=True):
             held_by=job.held_by,
             open_failures=job.open_failures,
             acknowledgement=AcknowledgementJson.of(job.acknowledgement),
+            due_at=_moment_or_none(job.due_at),
         )
 
     @property

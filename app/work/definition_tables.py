@@ -166,6 +166,8 @@ def faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Key
                 message = f"is not a known key; {did_you_mean(str(key[-1]), _keys_of(model, key[:-1]))}"
             case "missing":
                 message = "is missing; add it"
+            case "model_type" | "model_attributes_type":
+                message = f"must be a table, not {_shown(fault['input'])}"
             case "value_error":
                 message = str(fault["ctx"]["error"])
             case "string_pattern_mismatch":

@@ -21,7 +21,7 @@ from litestar.params import FromPath, JSONBody
 
 from app.queue.database import Database
 from app.queue.documents import Document
-from app.queue.run_plan import RunPlan, StepPlan
+from app.queue.run_plan import Retry, RunPlan, StepPlan
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
@@ -93,10 +93,16 @@ class Stage:
         definition: str = "",
         depends: bool = True,
         tags: Sequence[str] = (),
+        attempts: int = 1,
     ) -> int:
         """Starts a run whose steps follow each other, or all begin at once."""
         plans = tuple(
-            StepPlan(step, "trial_type", depends=(steps[place - 1],) if place and depends else ())
+            StepPlan(
+                step,
+                "trial_type",
+                depends=(steps[place - 1],) if place and depends else (),
+                retry=Retry(attempts=attempts),
+            )
             for place, step in enumerate(steps)
         )
         return await self._write(

@@ -57,6 +57,7 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/jobs/{job_id}/tree",
         "/api/jobs/{job_id}/logs",
         "/api/jobs/{job_id}/cancellation",
+        "/api/jobs/{job_id}/attempts",
         "/api/jobs/{job_id}/retries",
         "/api/jobs/{job_id}/reruns",
         "/api/jobs/{job_id}/acknowledgement",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import app.steps
-from app.queue.run_plan import FailureAction, OnError
+from app.queue.run_plan import FailureAction, OnError, Retry
 from app.work.definitions import BUNDLED, Definition, Definitions, UnknownDefinition, load_definition
 from app.work.problems import DefinitionError, ParameterError
 from app.work.registry import StepTypes
@@ -110,6 +110,77 @@ def test_anything_else_is_no_duration(tmp_path: Path, written: str) -> None:
     line, key, message = problems(tmp_path, f'{HEAD}timeout = {written}\n[step.a]\ntype = "echo"\n')[0]
     assert (line, key) == (2, "timeout")
     assert '"5m"' in message
+
+
+class Patient(Echo):
+    name = "patient"
+    retry = Retry(attempts=5, first_delay=10.0, jitter=0.5)
+
+
+RETRIES = """id = "nightly"
+[retry]
+first_delay = "2m"
+factor = 3
+[step.plain]
+type = "echo"
+[step.again]
+type = "echo"
+on_error = "retry"
+step_timeout = "1h"
+[step.patient]
+type = "patient"
+[step.own]
+type = "patient"
+[step.own.retry]
+attempts = 9
+first_delay = 0
+longest_delay = "1h"
+"""
+
+
+def test_what_a_step_says_of_retries_comes_before_the_definition_and_that_before_the_step_type(tmp_path: Path) -> None:
+    (tmp_path / "nightly.toml").write_text(RETRIES)
+    definition = load_definition(tmp_path / "nightly.toml", StepTypes([Echo, Patient]))
+    steps = {step.name: step for step in definition.resolve({}).steps}
+    assert steps["plain"].retry == Retry(attempts=1, first_delay=120.0, factor=3.0)
+    assert steps["again"].retry == Retry(attempts=3, first_delay=120.0, factor=3.0)
+    assert steps["patient"].retry == Retry(attempts=5, first_delay=120.0, factor=3.0, jitter=0.5)
+    assert steps["own"].retry == Retry(attempts=9, first_delay=0.0, factor=3.0, longest_delay=3600.0, jitter=0.5)
+    assert (steps["again"].step_timeout, steps["plain"].step_timeout) == (3600.0, None)
+    assert steps["again"].settings == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("attempts = 0", "must be greater than or equal to 1, not 0"),
+        ("attempts = 101", "must be less than or equal to 100, not 101"),
+        ("attempts = 2.5", "must be a valid integer, not 2.5"),
+        (
+            'first_delay = "-1s"',
+            'must be a duration such as "5s", "2m" or a number of seconds, up to a day, not \'-1s\'',
+        ),
+        (
+            'longest_delay = "2d"',
+            'must be a duration such as "5s", "2m" or a number of seconds, up to a day, not \'2d\'',
+        ),
+        ("factor = 0.5", "must be greater than or equal to 1, not 0.5"),
+        ("jitter = 1.5", "must be less than or equal to 1, not 1.5"),
+        ("jitter = true", "must be a valid number, not True"),
+        ("atempts = 2", "is not a known key; did you mean 'attempts'?"),
+    ],
+)
+@pytest.mark.parametrize(("table", "line"), [("retry", 5), ("step.a.retry", 5)])
+def test_a_wrong_rule_for_retries_is_refused_with_its_key(
+    tmp_path: Path, table: str, line: int, written: str, message: str
+) -> None:
+    found = only_problem(tmp_path, f'{HEAD}[step.a]\ntype = "echo"\n[{table}]\n{written}\n')
+    assert found == (line, f"{table}.{written.partition(' ')[0]}", message)
+
+
+def test_a_number_is_no_rule_for_retries(tmp_path: Path) -> None:
+    found = only_problem(tmp_path, f'{HEAD}[step.a]\ntype = "echo"\nretry = 3\n')
+    assert found == (4, "step.a.retry", "must be a table, not 3")
 
 
 # --- Placeholders and parameters --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.work.step_type import Context, Document, PermanentError, Settings, StepType, WorkItem
+from app.work.step_type import Context, Document, PassingError, PermanentError, Settings, StepType, WorkItem
 
 GATES: dict[str, asyncio.Event] = {}
 """What "wait" on the event loop waits for, by its marker."""
@@ -71,6 +71,8 @@ def _misbehave(context: Context[Does], item: WorkItem) -> Any:
     if what == "few":
         for number in range(1, 6):
             context.spawn(WorkItem(f"log {number} of {item.name}"), at_most=4)
+    if what == "busy" and context.attempt == 1:
+        raise PassingError("come back later", 3600)
     if what == "flaky" and context.attempt < 3:
         raise OSError(f"attempt {context.attempt} did not work")
     return {"did": what, "attempt": context.attempt}

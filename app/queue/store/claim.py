@@ -138,9 +138,21 @@ _wait_from_now = (
     )
     .values(due_at=bindparam("now", type_=Float) + worker_job.c.due_at - _last_ended)
 )
+_of_a_step = (
+    "id",
+    "manager_id",
+    "name",
+    "type",
+    "settings",
+    "timeout",
+    "step_timeout",
+    "deadline",
+    "most_running",
+    "rate",
+)
 _step_and_run = (
     select(
-        step_job,
+        *(step_job.c[name] for name in _of_a_step),  # only what is needed: this is asked at every claim
         manager_job.c.parameters,
         manager_job.c.deadline.label("run_deadline"),
         manager_job.c.timeout.label("run_timeout"),

@@ -47,8 +47,9 @@ class JobRow:
 
     @property
     def sentence(self) -> str:
-        waits = self.job.status is Status.PENDING and self.job.reason
-        return waits or self.job.error or self.job.reason
+        if self.job.status is Status.PENDING and self.job.reason:
+            return f"{self.job.reason}; {self.job.error}" if self.job.error else self.job.reason
+        return self.job.error or self.job.reason
 
     @property
     def can_cancel(self) -> bool:
