@@ -116,13 +116,12 @@ def delete(job: int, as_json: bool, **options: str | None) -> None:
     _carry_out(Call("DELETE", f"/api/jobs/{job}", {}, deletes=job), as_json, options)
 
 
-@click.command
+@click.command(context_settings={"ignore_unknown_options": True})  # so that -5 is a number
 @click.argument("job", type=JOB)
 @click.argument("to", metavar="PRIORITY", type=PRIORITY)
 @_options
 def priority(job: int, to: int, as_json: bool, **options: str | None) -> None:
-    """Let run JOB go before those of a lower PRIORITY, and after those of a higher one. Write -- before a negative
-    one."""
+    """Let run JOB go before those of a lower PRIORITY, and after those of a higher one."""
     _carry_out(Call("POST", f"/api/jobs/{job}/priority", {"priority": str(to)}), as_json, options)
 
 
