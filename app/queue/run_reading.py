@@ -142,14 +142,17 @@ def runs_by_id(connection: Connection, ids: Sequence[int]) -> list[RunRecord]:
     for row in connection.execute(_counts, {"ids": ids}):
         counts[row.step_id][row.status] = row.number
     steps: defaultdict[int, list[StepRecord]] = defaultdict(list)
+    ready = set[int]()
     for row in connection.execute(_steps, {"ids": ids}):
         steps[row.manager_id].append(_step(row, Counts.of(counts[row.id])))
+        if row.ready:
+            ready.add(row.id)
     rows = connection.execute(_runs, {"ids": ids}).all()
     active = [row.id for row in rows if row.status in ACTIVE]
     if not active:
         return [_run(row, tuple(steps[row.id]), {}) for row in rows]
     paused, waits = pauses(connection), waits_of_runs(connection, active)
-    return [told_why(_run(row, tuple(steps[row.id]), paused), waits) for row in rows]
+    return [told_why(_run(row, tuple(steps[row.id]), paused), waits, ready) for row in rows]
 
 
 def _step(row: Any, counts: Counts) -> StepRecord:
