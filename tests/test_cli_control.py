@@ -40,6 +40,7 @@ def test_everything_is_done_directly_where_no_server_owns_the_data(data: Path) -
     assert "run 1 is paused; what runs finishes" in told(data, "pause", str(FINISHED)).output
     assert "run 1 was paused already" in told(data, "pause", str(FINISHED)).output
     assert "run 1 goes on" in told(data, "resume", str(FINISHED)).output
+    assert "run 1 has priority -5" in told(data, "priority", str(FINISHED), "-5").output
     refused = told(data, "delete", str(FINISHED))
     assert (refused.exit_code, "cancel it first" in refused.output) == (2, True)
     assert "job 1 is cancelled" in told(data, "cancel", str(FINISHED)).output
@@ -62,6 +63,8 @@ def test_everything_is_done_directly_where_no_server_owns_the_data(data: Path) -
         (["retry", str(CANCELLED)], "nothing of job 12 has failed"),
         (["rerun", str(FINISHED), "--from", "nine"], "there is no step nine in trial"),
         (["pause", "--definition", "nobody"], "there is no definition"),
+        (["priority", str(CANCELLED), "3"], "is over"),
+        (["priority", str(FINISHED), "1001"], "-1000<=x<=1000"),
         (["pause"], "Name one"),
         (["resume", "1", "--queue"], "Name one"),
         (["delete", "0"], "0"),

@@ -131,13 +131,12 @@ def acknowledge(job: int, note: str, pattern: str | None, reopen: bool, as_json:
     carry_out(call, as_json, options)
 
 
-@click.command
+@click.command(context_settings={"ignore_unknown_options": True})  # so that -5 is a number
 @click.argument("job", type=JOB)
 @click.argument("to", metavar="PRIORITY", type=PRIORITY)
 @common_options
 def priority(job: int, to: int, as_json: bool, **options: str | None) -> None:
-    """Let run JOB go before those of a lower PRIORITY, and after those of a higher one. Write -- before a negative
-    one."""
+    """Let run JOB go before those of a lower PRIORITY, and after those of a higher one."""
     carry_out(Call("POST", f"/api/jobs/{job}/priority", {"priority": str(to)}), as_json, options)
 
 

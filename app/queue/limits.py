@@ -49,8 +49,8 @@ class Rate(NamedTuple):
         return max(0, floor(self.bucket - (full_at - now) / self.interval))
 
     def next_at(self, full_at: float) -> float:
-        """When the next one may begin."""
-        return full_at - (self.bucket - 1) * self.interval
+        """When to begin the next ones: not one by one where many may begin together."""
+        return full_at - (self.bucket - max(1, self.bucket // 2)) * self.interval
 
 
 @lru_cache(maxsize=1000)

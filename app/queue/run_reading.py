@@ -159,12 +159,13 @@ def runs_by_id(connection: Connection, ids: Sequence[int]) -> list[RunRecord]:
     for row in rows_of_steps:
         record = _step(row, Counts.of(counts[row.id]), open_numbers.get(row.id, 0), said.get(row.id))
         steps[row.manager_id].append(record)
+    ready = {row.id for row in rows_of_steps if row.ready}
     rows = connection.execute(_runs, {"ids": ids}).all()
     active = [row.id for row in rows if row.status in ACTIVE]
     if not active:
         return [_run(row, tuple(steps[row.id]), {}) for row in rows]
     paused, waits = pauses(connection), waits_of_runs(connection, active)
-    return [told_why(_run(row, tuple(steps[row.id]), paused), waits) for row in rows]
+    return [told_why(_run(row, tuple(steps[row.id]), paused), waits, ready) for row in rows]
 
 
 def _step(row: Any, counts: Counts, open_number: int, said: Acknowledgement | None) -> StepRecord:

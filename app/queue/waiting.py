@@ -7,8 +7,8 @@ the step or work item itself. The nearest reason is told.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, select
@@ -16,7 +16,6 @@ from sqlalchemy.engine import Connection
 
 from app.queue.pauses import pause_of, pauses
 from app.queue.records import Paused, RunRecord, StepRecord
-from app.queue.status import ACTIVE
 from app.queue.tables import manager_job, step_job, step_wait
 
 FREE_SLOT = "waiting for a free slot"
@@ -29,21 +28,10 @@ class Why(NamedTuple):
     held_by: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """What is written about the steps of some runs. `ready`: those that only wait to be planned."""
-
-    by_step: Mapping[int, Why]
-    ready: frozenset[int]
-
-
 _waits = (
     select(step_wait.c.step_id, step_wait.c.sentence, step_wait.c.held_by)
     .join(step_job, step_job.c.id == step_wait.c.step_id)
     .where(step_job.c.manager_id.in_(bindparam("ids", expanding=True)))
-)
-_ready = select(step_job.c.id).where(
-    step_job.c.manager_id.in_(bindparam("ids", expanding=True)), step_job.c.ready, step_job.c.status.in_(ACTIVE)
 )
 _of_items = (
     select(step_job.c.id, step_job.c.manager_id, manager_job.c.definition, step_wait.c.sentence, step_wait.c.held_by)
@@ -53,17 +41,18 @@ _of_items = (
 )
 
 
-def waits_of_runs(connection: Connection, ids: Sequence[int]) -> Waits:
-    found = {row.step_id: Why(row.sentence, row.held_by) for row in connection.execute(_waits, {"ids": ids})}
-    return Waits(found, frozenset(connection.execute(_ready, {"ids": ids}).scalars()))
+def waits_of_runs(connection: Connection, ids: Sequence[int]) -> dict[int, Why]:
+    """By step of these runs, as far as the last claim was refused."""
+    return {row.step_id: Why(row.sentence, row.held_by) for row in connection.execute(_waits, {"ids": ids})}
 
 
-def told_why(run: RunRecord, waits: Waits) -> RunRecord:
-    """The run with the reasons of what waits in it; one that is over waits for nothing."""
+def told_why(run: RunRecord, waits: Mapping[int, Why], ready: Container[int]) -> RunRecord:
+    """The run with the reasons of what waits in it; one that is over waits for nothing. `ready`: the steps that only
+    wait to be planned."""
     if run.is_final:
         return run
-    steps = tuple(_step_told(step, _why_step(step, run.paused, waits)) for step in run.steps)
-    why = _why_run(run, steps, waits)
+    steps = tuple(_step_told(step, _why_step(step, run.paused, waits, step.id in ready)) for step in run.steps)
+    why = _why_run(run, steps, ready)
     return replace(run, steps=steps, reason=why.sentence, held_by=why.held_by)
 
 
@@ -71,24 +60,24 @@ def _step_told(step: StepRecord, why: Why) -> StepRecord:
     return step if why.sentence == step.reason else replace(step, reason=why.sentence, held_by=why.held_by)
 
 
-def _why_step(step: StepRecord, paused: Paused | None, waits: Waits) -> Why:
+def _why_step(step: StepRecord, paused: Paused | None, waits: Mapping[int, Why], is_ready: bool) -> Why:
     """Of a step with work items that wait, or that waits to be planned."""
-    if step.is_final or not (step.counts.pending or step.id in waits.ready):
+    if step.is_final or not (step.counts.pending or is_ready):
         return Why(step.reason)
     if paused:
         return _paused(paused)
     has_begun = step.counts.pending < step.counts.total  # then it gets a slot time and again
-    return waits.by_step.get(step.id) or Why(step.reason or ("" if has_begun else FREE_SLOT))
+    return waits.get(step.id) or Why(step.reason or ("" if has_begun else FREE_SLOT))
 
 
-def _why_run(run: RunRecord, steps: Sequence[StepRecord], waits: Waits) -> Why:
+def _why_run(run: RunRecord, steps: Sequence[StepRecord], ready: Container[int]) -> Why:
     """Of a run in which nothing is at work: what the first of its steps waits for that waits for no other step."""
     if run.paused:
         return _paused(run.paused)
     if run.counts.running:
         return Why(run.reason)
     for step in steps:
-        if not step.is_final and (step.counts.pending or step.id in waits.ready):
+        if not step.is_final and (step.counts.pending or step.id in ready):
             named = step.reason and step.reason != FREE_SLOT
             return Why(f"step {step.name}: {step.reason}" if named else step.reason, step.held_by)
     return Why(run.reason)

@@ -42,7 +42,7 @@ async def set_priority(job_id: FromPath[int], request: AnyRequest, access: TheAc
     return Redirect(dom.job_url(job_id), status_code=303)
 
 
-@post("/jobs/{job_id:int}/priority", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 422, 503))
+@post("/jobs/{job_id:int}/priority", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 503))
 async def prioritise_job(
     job_id: JobId, priority: ToPriority, request: AnyRequest, access: NamedDependency[Access]
 ) -> Prioritised:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import app.steps
+from app.queue.limits import Limits
 from app.queue.run_plan import FailureAction, OnError, Retry
 from app.work.definitions import BUNDLED, Definition, Definitions, UnknownDefinition, load_definition
 from app.work.problems import DefinitionError, ParameterError
@@ -345,6 +346,41 @@ def test_all_problems_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
     assert messages["step.b.cuont"] == "is not a known key; did you mean 'count'?"
     assert messages["step.b.on_error"] == "must be 'fail', 'continue' or 'retry', not 'ignore'"
     assert messages["step.b.count"] == "must be a valid integer, not 1.5"
+
+
+def test_priority_and_limits_are_part_of_the_plan(tmp_path: Path) -> None:
+    text = (
+        f'{HEAD}priority = -5\n[limits]\nwork_items = 4\nrate = "500 / hour"\n'
+        '[step.a]\ntype = "echo"\nlimits = { work_items = 1 }\n[step.b]\ntype = "echo"\n[step.b.limits]\n'
+        'rate = "60/minute"\n'
+    )
+    definition = load(tmp_path, text)
+    plan = definition.resolve({})
+    assert (plan.priority, plan.limits) == (-5, Limits(4, "500/hour"))
+    assert [step.limits for step in plan.steps] == [Limits(1), Limits(None, "60/minute")]
+    assert definition.limits_told == (
+        "all its runs: at most 4 work items at once and 500/hour",
+        "step a: at most 1 work item at once",
+        "step b: at most 60/minute",
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "message"),
+    [
+        ("priority = 1001", "priority", "must be less than or equal to 1000, not 1001"),
+        ("limits.work_items = 0", "limits.work_items", "must be greater than or equal to 1, not 0"),
+        ('limits.rate = "10/day"', "limits.rate", 'must be a rate such as "10/second"'),
+        ("limits.rate = 10", "limits.rate", 'must be a rate such as "10/second", "60/minute" or "500/hour", not 10'),
+        ("limits.workitems = 2", "limits.workitems", "is not a known key; did you mean 'work_items'?"),
+        ('step.a.limits.rate = "0/hour"', "step.a.limits.rate", "must be a rate such as"),
+    ],
+)
+def test_a_wrong_priority_or_limit_is_told_with_the_way_out(
+    tmp_path: Path, written: str, key: str, message: str
+) -> None:
+    _, found, said = only_problem(tmp_path, f'{HEAD}{written}\nstep.a.type = "echo"\n')
+    assert (found, said[: len(message)]) == (key, message)
 
 
 def test_an_error_reads_as_a_place_a_key_and_a_sentence(tmp_path: Path) -> None:

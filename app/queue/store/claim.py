@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Float, bindparam, func, select, update
 
 from app.queue.changes import StepChanged, StepReleased, WorkAdded
-from app.queue.limits import Limited, scopes_of
+from app.queue.limits import Limited
 from app.queue.pauses import is_anything_paused, is_paused
 from app.queue.status import MAX_ATTEMPTS, Status
 from app.queue.store.counting import count
@@ -66,8 +66,7 @@ class ClaimedStep:
     """Of its run: the higher goes first."""
     limits: tuple[Limited, ...] = ()
     """What its work items may not exceed, together with others."""
-    scopes: tuple[str, ...] = ()
-    """In which its work items count for limits, its own or others'."""
+    definition: str = ""
     waits: bool = False
     """Whether it says what its work items wait for (see `StepWait`)."""
 
@@ -236,8 +235,8 @@ def _claim_of(
     room = ledger.room(step.limits) if step.limits else most
     items = _take(transaction, step, min(most, room or 0), by)
     claimed.items.extend(items)
-    if items:
-        ledger.took(step.limits, step.manager_id, step.scopes, len(items))
+    if items and not ledger.is_unlimited:
+        ledger.took(step.limits, step.manager_id, (step.definition, step.name, step.type), len(items))
     refusal = ledger.refusal(step.limits, step.manager_id) if step.limits else None
     if len(items) == most and not refusal:
         if step.waits:
@@ -315,7 +314,7 @@ def _claimed_step(row: Any, paused: bool = False) -> ClaimedStep:
         paused,
         row.priority,
         limits_of(row),
-        scopes_of(row.definition, row.name, row.type),
+        row.definition,
         row.wait_step is not None,
     )
 

@@ -50,11 +50,12 @@ def open_counters(transaction: Transaction, step_ids: Sequence[int]) -> None:
     transaction.connection.execute(insert(log_counter), rows)
 
 
-def count(transaction: Transaction, step_id: int, deltas: Mapping[Status, int]) -> None:
+def count(transaction: Transaction, step_id: int, deltas: Mapping[Status, int], tell: bool = True) -> None:
+    """`tell`: lets those know that wait for what ends here; False: `roll_up` will do that."""
     rows = [{"of_step": step_id, "of_status": status, "delta": delta} for status, delta in deltas.items() if delta]
     if rows:
         transaction.connection.execute(_change, rows)
-    if deltas.get(Status.RUNNING, 0) < 0:
+    if tell and deltas.get(Status.RUNNING, 0) < 0:
         tell_waiting(transaction, step_id)
 
 

@@ -80,7 +80,7 @@ _ended_alike = select(func.count()).where(
 def finish(transaction: Transaction, step_id: int, endings: Sequence[Ending]) -> None:
     """Ends attempts of work items of one step. An attempt that is not the current one changes nothing."""
     completed = _complete_all(transaction, [ending for ending in endings if ending.error is None])
-    count(transaction, step_id, {Status.RUNNING: -completed, Status.COMPLETED: completed})
+    count(transaction, step_id, {Status.RUNNING: -completed, Status.COMPLETED: completed}, tell=False)
     failed = 0
     for ending in endings:
         if ending.error is not None:
@@ -128,7 +128,7 @@ def _fail_one(transaction: Transaction, step_id: int, ending: Ending) -> int:
     ).one_or_none()
     if moved is None:
         return 0
-    count(transaction, step_id, {Status.RUNNING: -1, verdict.status: 1})
+    count(transaction, step_id, {Status.RUNNING: -1, verdict.status: 1}, tell=False)
     said = f"{moved.name} failed: {error}" + (f" ({verdict.reason})" if again else "")
     log(transaction, [Line(step_id, ending.worker_id, transaction.now, "warn" if again else "error", said)])
     if again:

@@ -93,9 +93,14 @@ class Ledger:
                     wait = _said_of_rate(each, rate, due_at)
         return Refusal(wait, due_at) if wait else None
 
-    def took(self, limits: Sequence[Limited], manager_id: int, scopes: Sequence[str], number: int) -> None:
-        """So many work items of that run begin, of a step that counts in these scopes."""
-        for scope in scopes:
+    @property
+    def is_unlimited(self) -> bool:
+        """Nothing has to be counted."""
+        return not self._full_at
+
+    def took(self, limits: Sequence[Limited], manager_id: int, step: tuple[str, str, str], number: int) -> None:
+        """So many work items of that run begin. `step`: its definition, name and type."""
+        for scope in scopes_of(*step):
             self._running[scope][manager_id] += number
         for each in limits:
             if each.limits.rate is not None and number:
@@ -125,6 +130,11 @@ def _take_hold(transaction: Transaction, scopes: Sequence[str]) -> dict[str, flo
 
 def limits_of(row: Any) -> tuple[Limited, ...]:
     """The limits of a step, from its row with those of its run and its step type."""
+    if (
+        row.run_most_running is row.run_rate is row.most_running is None
+        and row.rate is row.type_most_running is row.type_rate is None
+    ):
+        return ()
     definition, step, type = scopes_of(row.definition, row.name, row.type)
     found = (
         (definition, definition, row.run_most_running, row.run_rate),

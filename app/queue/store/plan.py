@@ -118,11 +118,12 @@ def claim_plans(
     owner who plans them. `offered`: the step types that the claimer knows, if not all; the others wait for somebody who
     does, and say so."""
     if offered is None:
-        ready = transaction.connection.execute(_ready, {"most": most})
+        step_ids = transaction.connection.execute(_ready, {"most": most}).scalars().all()
     else:
-        note_not_offered(transaction, offered)
-        ready = transaction.connection.execute(_ready_and_offered, {"most": most, "types": sorted(offered)})
-    step_ids = ready.scalars().all()
+        known = {"most": most, "types": sorted(offered)}
+        step_ids = transaction.connection.execute(_ready_and_offered, known).scalars().all()
+        if len(step_ids) < most:
+            note_not_offered(transaction, offered)  # no other can be left
     claimed = (_claim_one_plan(transaction, step_id, by or here()) for step_id in step_ids)
     return [plan for plan in claimed if plan]
 

@@ -27,7 +27,7 @@ from app.queue.status import (
 from app.queue.store.counting import count, counts_of, failures_of_run
 from app.queue.store.ending import end_of
 from app.queue.store.logging import log_line
-from app.queue.store.waiting import forget_wait_of_ended
+from app.queue.store.waiting import anything_waits, forget_wait_of_ended, tell_waiting
 from app.queue.tables import manager_job, pause, step_job, worker_job
 from app.queue.totals import told
 from app.queue.writer import Transaction
@@ -41,6 +41,7 @@ _step = (
         step_job.c.planned,
         manager_job.c.max_child_failures,
         manager_job.c.failure_action,
+        anything_waits.label("anything_waits"),
     )
     .join(manager_job, manager_job.c.id == step_job.c.manager_id)
     .where(step_job.c.id == bindparam("of_step"))
@@ -82,6 +83,8 @@ def roll_up(transaction: Transaction, step_id: int, failed: bool = False) -> Non
     step = transaction.connection.execute(_step, {"of_step": step_id}).one_or_none()
     if step is None or step.status in FINAL:
         return
+    if step.anything_waits:
+        tell_waiting(transaction, step_id)
     tolerance = Tolerance(step.max_child_failures, step.failure_action)
     counts = counts_of(transaction, step_id)
     if failed:

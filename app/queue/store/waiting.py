@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, insert, literal_column, select, update
 
 from app.queue.changes import StepChanged, WorkAdded
 from app.queue.limits import scopes_of
@@ -27,6 +27,8 @@ class Wait:
     held_by: int | None = None
 
 
+anything_waits: ColumnElement[bool] = exists(select(literal_column("1")).select_from(step_wait))
+"""Costs nothing to ask along."""
 _of_step = select(step_wait.c.scope, step_wait.c.sentence, step_wait.c.held_by).where(
     step_wait.c.step_id == bindparam("of_step")
 )
