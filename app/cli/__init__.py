@@ -21,7 +21,7 @@ _COMMANDS = {
     "resume": ("app.cli.control", "resume"),
     "acknowledge": ("app.cli.control", "acknowledge"),
     "delete": ("app.cli.control", "delete"),
-    "bulk": ("app.cli.bulk", "bulk"),
+    "bulk": ("app.cli.control", "bulk"),
     "check": ("app.cli.check", "check"),
 }
 
