@@ -142,11 +142,10 @@ def runs_by_id(connection: Connection, ids: Sequence[int]) -> list[RunRecord]:
     for row in connection.execute(_counts, {"ids": ids}):
         counts[row.step_id][row.status] = row.number
     steps: defaultdict[int, list[StepRecord]] = defaultdict(list)
-    rows_of_steps = connection.execute(_steps, {"ids": ids}).all()
-    open_numbers, said = open_failures.of_steps(connection, [row.id for row in rows_of_steps])
-    for row in rows_of_steps:
-        record = _step(row, Counts.of(counts[row.id]), open_numbers.get(row.id, 0), said.get(row.id))
-        steps[row.manager_id].append(record)
+    unseen, said = open_failures.of_runs(connection, ids)
+    for row in connection.execute(_steps, {"ids": ids}):
+        step = _step(row, Counts.of(counts[row.id]), unseen.get(row.id, 0), said.get(row.id))
+        steps[row.manager_id].append(step)
     rows = connection.execute(_runs, {"ids": ids}).all()
     paused = pauses(connection) if any(row.status in ACTIVE for row in rows) else {}
     return [_run(row, tuple(steps[row.id]), paused) for row in rows]
