@@ -22,7 +22,7 @@ _COMMANDS = {
     "priority": ("app.cli.control", "priority"),
     "acknowledge": ("app.cli.control", "acknowledge"),
     "delete": ("app.cli.control", "delete"),
-    "bulk": ("app.cli.bulk", "bulk"),
+    "bulk": ("app.cli.control", "bulk"),
     "check": ("app.cli.check", "check"),
     "backup": ("app.cli.backup", "backup"),
     "restore": ("app.cli.backup", "restore"),

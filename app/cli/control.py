@@ -1,5 +1,5 @@
-"""stepglass cancel, retry, rerun, pause, resume, priority, acknowledge, delete: what the page can do, on the command
-line.
+"""stepglass cancel, retry, rerun, pause, resume, priority, acknowledge, delete, bulk: what the page can do, on the
+command line.
 
 Each is one call of the API: of the server that owns the data directory, or, where none does, of one that answers in
 this process, without a port and without anybody who works.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -27,9 +27,12 @@ from app.cli.plans import not_startable
 from app.cli.refusals import Refusal, refusals
 from app.cli.terminal_text import plain
 from app.main import create_app
+from app.queue.bulk_rules import BulkAction
 from app.queue.database import Database
+from app.queue.models import Kind
 from app.queue.ownership import Owner
 from app.queue.places import LARGEST
+from app.queue.status import Status
 from app.queue.store.delete import delete_run
 from app.settings import Settings
 from app.web.json_shapes import Error
@@ -37,6 +40,8 @@ from app.web.who import COMMAND_LINE, NAME, PLACE
 
 F = TypeVar("F", bound=Callable[..., Any])
 JOB = click.IntRange(1, LARGEST)
+_CHOSEN_BY = ("kind", "status", "manager_id", "step", "definition", "tag", "q", "open")
+"""Options of `bulk` that choose jobs, by the names that the API has for them."""
 WAITS = "Nothing works here now: it goes on when a server owns the data directory."
 
 
@@ -53,7 +58,7 @@ class Call:
     body: Mapping[str, Any] | None = None
 
 
-def common_options(command: F) -> F:
+def _options(command: F) -> F:
     command = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")(command)
     for name, metavar in (("steps", "PATH"), ("definitions", "DIR"), ("data", "DIR")):
         command = setting(name, metavar)(command)
@@ -62,60 +67,60 @@ def common_options(command: F) -> F:
 
 @click.command
 @click.argument("job", type=JOB)
-@common_options
+@_options
 def cancel(job: int, as_json: bool, **options: str | None) -> None:
     """Cancel JOB: a run or a step with everything in it that has not ended, or one work item."""
-    carry_out(Call("POST", f"/api/jobs/{job}/cancellation", {}), as_json, options)
+    _carry_out(Call("POST", f"/api/jobs/{job}/cancellation", {}), as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB)
 @click.option("--pattern", metavar="TEXT", help="Only the failure group of this pattern, of a step.")
 @click.option("--cancelled", is_flag=True, help="Also what a person cancelled.")
-@common_options
+@_options
 def retry(job: int, pattern: str | None, cancelled: bool, as_json: bool, **options: str | None) -> None:
     """Let what failed of JOB run again: of a run or a step, or one work item. What succeeded is kept."""
     query = {"pattern": pattern or "", "cancelled": "true" if cancelled else ""}
-    carry_out(Call("POST", f"/api/jobs/{job}/retries", query, begins=True), as_json, options)
+    _carry_out(Call("POST", f"/api/jobs/{job}/retries", query, begins=True), as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB)
 @click.option("--from", "first", metavar="STEP", help="Start from this step; what those before it made is taken.")
 @click.option("--now", is_flag=True, help="With the definition as it is now, not as it was.")
-@common_options
+@_options
 def rerun(job: int, first: str | None, now: bool, as_json: bool, **options: str | None) -> None:
     """Start a new run that repeats run JOB, with its parameters."""
     query = {"from_step": first or "", "as_now": "true" if now else ""}
-    carry_out(Call("POST", f"/api/jobs/{job}/reruns", query, begins=True), as_json, options)
+    _carry_out(Call("POST", f"/api/jobs/{job}/reruns", query, begins=True), as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB, required=False)
 @click.option("--definition", metavar="ID", help="All runs of this definition.")
 @click.option("--queue", is_flag=True, help="All runs.")
-@common_options
+@_options
 def pause(job: int | None, definition: str | None, queue: bool, as_json: bool, **options: str | None) -> None:
     """Begin nothing more of run JOB, of a definition, or of the whole queue. What runs finishes."""
-    carry_out(Call("POST", _pause_path(job, definition, queue), {}), as_json, options)
+    _carry_out(Call("POST", _pause_path(job, definition, queue), {}), as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB, required=False)
 @click.option("--definition", metavar="ID", help="All runs of this definition.")
 @click.option("--queue", is_flag=True, help="All runs.")
-@common_options
+@_options
 def resume(job: int | None, definition: str | None, queue: bool, as_json: bool, **options: str | None) -> None:
     """Go on with run JOB, with a definition, or with the whole queue, after a pause."""
-    carry_out(Call("DELETE", _pause_path(job, definition, queue), {}, begins=True), as_json, options)
+    _carry_out(Call("DELETE", _pause_path(job, definition, queue), {}, begins=True), as_json, options)
 
 
 @click.command
 @click.argument("job", type=JOB)
-@common_options
+@_options
 def delete(job: int, as_json: bool, **options: str | None) -> None:
     """Delete run JOB, which is over, with its work items and logs. The documents that it made stay."""
-    carry_out(Call("DELETE", f"/api/jobs/{job}", {}, deletes=job), as_json, options)
+    _carry_out(Call("DELETE", f"/api/jobs/{job}", {}, deletes=job), as_json, options)
 
 
 @click.command
@@ -123,21 +128,66 @@ def delete(job: int, as_json: bool, **options: str | None) -> None:
 @click.option("--note", default="", help="Why these failures need no more looking at.")
 @click.option("--pattern", metavar="TEXT", help="Only the failure group of this pattern, of a step.")
 @click.option("--reopen", is_flag=True, help="Take the acknowledgement back.")
-@common_options
+@_options
 def acknowledge(job: int, note: str, pattern: str | None, reopen: bool, as_json: bool, **options: str | None) -> None:
     """Acknowledge the failures of JOB, a run, a step or a work item, so that they are open no more."""
     path, query = f"/api/jobs/{job}/acknowledgement", {"pattern": pattern or ""}
     call = Call("DELETE", path, query) if reopen else Call("POST", path, query, body={"note": note})
-    carry_out(call, as_json, options)
+    _carry_out(call, as_json, options)
+
+
+@click.command
+@click.argument("action", type=click.Choice([each.value for each in BulkAction]))
+@click.option("--kind", type=click.Choice([each.value for each in Kind]), help="Runs, steps or work items.")
+@click.option("--status", type=click.Choice([each.value for each in Status]), help="Only those of this status.")
+@click.option("--open", is_flag=True, help="Only failures that nobody has acknowledged.")
+@click.option("--run", "manager_id", type=JOB, metavar="JOB", help="Only those of this run.")
+@click.option("--step", metavar="NAME", help="Only those of steps of this name.")
+@click.option("--definition", metavar="ID", help="Only those of runs of this definition.")
+@click.option("--tag", metavar="TAG", help="Only those of runs with this tag.")
+@click.option("--name", "q", metavar="TEXT", help="Only those with this text in their name.")
+@click.option("--token", metavar="TOKEN", help="Do it to the list that a preview has frozen.")
+@click.option("--note", default="", help="Why; an acknowledgement shows it.")
+@click.option("--yes", is_flag=True, help="Do it at once.")
+@_options
+def bulk(action: str, token: str | None, note: str, yes: bool, as_json: bool, **options: Any) -> None:
+    """Do ACTION to every job that the options choose.
+
+    Their list is frozen, and what would be done with it is said. With --yes, or later with the --token of that preview,
+    a run is started that does it. What comes after the preview is not touched, and what has changed is left alone.
+    """
+    chosen = {name: value for name in _CHOSEN_BY if (value := options.pop(name))}
+    if (token is not None) == bool(chosen):
+        raise click.UsageError("Name the jobs, by --kind and other options, or the --token of a preview.")
+    if token is None:
+        preview, _ = _carried_out(Call("POST", "/api/bulk", {}, body=chosen), options)
+        token = str(preview["token"])
+        if as_json and not yes:
+            _tell_json(preview)
+        elif not as_json:
+            click.echo("\n".join(map(plain, _bulk_words(preview, action))))
+        if not yes:
+            if not as_json:
+                click.echo(f"Nothing was done. To do it: stepglass bulk {action} --token {token}")
+            return
+    path = f"/api/bulk/{token}/confirmation"
+    _carry_out(Call("POST", path, {}, begins=True, body={"action": action, "note": note}), as_json, options)
+
+
+def _bulk_words(preview: Mapping[str, Any], action: str) -> Iterator[str]:
+    for choice in preview["choices"]:
+        if choice["action"] == action:
+            yield f"{choice['acts']:,} of {preview['total']:,} {preview['jobs']}: {action}"
+            yield from (f"{each['jobs']:,} are left alone: {each['reason']}" for each in choice["skipped"])
 
 
 @click.command(context_settings={"ignore_unknown_options": True})  # so that -5 is a number
 @click.argument("job", type=JOB)
 @click.argument("to", metavar="PRIORITY", type=PRIORITY)
-@common_options
+@_options
 def priority(job: int, to: int, as_json: bool, **options: str | None) -> None:
     """Let run JOB go before those of a lower PRIORITY, and after those of a higher one."""
-    carry_out(Call("POST", f"/api/jobs/{job}/priority", {"priority": str(to)}), as_json, options)
+    _carry_out(Call("POST", f"/api/jobs/{job}/priority", {"priority": str(to)}), as_json, options)
 
 
 def _pause_path(job: int | None, definition: str | None, queue: bool) -> str:
@@ -148,22 +198,22 @@ def _pause_path(job: int | None, definition: str | None, queue: bool) -> str:
     return "/api/queue/pause" if queue else f"/api/definitions/{quote(definition or '', safe='')}/pause"
 
 
-def carry_out(call: Call, as_json: bool, options: Mapping[str, str | None]) -> None:
+def _carry_out(call: Call, as_json: bool, options: Mapping[str, str | None]) -> None:
     """Makes the call and tells what it did. Raises Refusal, with exit status 2, if it was not granted."""
-    answer, is_here = carried_out(call, options)
+    answer, is_here = _carried_out(call, options)
     if as_json:
-        tell_json(answer)
+        _tell_json(answer)
         return
     click.echo(plain(answer["detail"]))
     if is_here and call.begins:
         click.echo(WAITS)
 
 
-def tell_json(answer: Mapping[str, Any]) -> None:
+def _tell_json(answer: Mapping[str, Any]) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
 
 
-def carried_out(call: Call, options: Mapping[str, str | None]) -> tuple[dict[str, Any], bool]:
+def _carried_out(call: Call, options: Mapping[str, str | None]) -> tuple[dict[str, Any], bool]:
     """The answer to the call, and whether this process gave it itself. Raises Refusal."""
     log_to_stderr(logging.WARNING)
     settings = replace(read_settings(**options), slots=0)

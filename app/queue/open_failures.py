@@ -16,26 +16,23 @@ is_open: ColumnElement[bool] = worker_job.c.failure_pattern.is_not(None) & worke
 open_plannings = select(planning_failure.c.step_id).where(planning_failure.c.acknowledgement_id.is_(None))
 """The steps that failed by their planning, which nobody has acknowledged."""
 
-_plannings = select(planning_failure.c.step_id, planning_failure.c.acknowledgement_id).where(
-    planning_failure.c.step_id.in_(bindparam("ids", expanding=True))
-)
+_of_runs = step_job.c.manager_id.in_(bindparam("ids", expanding=True))
+_counters = select(open_failure).join(step_job, step_job.c.id == open_failure.c.step_id).where(_of_runs)
+_plannings = select(planning_failure).join(step_job, step_job.c.id == planning_failure.c.step_id).where(_of_runs)
 _acknowledgements = select(acknowledgement).where(acknowledgement.c.id.in_(bindparam("ids", expanding=True)))
 
 
-def of_steps(connection: Connection, step_ids: Collection[int]) -> tuple[dict[int, int], dict[int, Acknowledgement]]:
-    """How many open failures these steps have, and which acknowledgements of a planning that failed."""
-    ids = {"ids": list(step_ids)}
-    counted = {row.step_id: row.number for row in connection.execute(_counters, ids)}
-    plannings = connection.execute(_plannings, ids).all()
+def of_runs(connection: Connection, ids: Collection[int]) -> tuple[dict[int, int], dict[int, Acknowledgement]]:
+    """Of the steps of these runs, by id: how many open failures they have, and who has acknowledged that the planning
+    failed."""
+    counted = {row.step_id: row.number for row in connection.execute(_counters, {"ids": list(ids)})}
+    plannings = connection.execute(_plannings, {"ids": list(ids)}).all()
     for row in plannings:
         if row.acknowledgement_id is None:
             counted[row.step_id] = counted.get(row.step_id, 0) + 1
     closed = {row.step_id: row.acknowledgement_id for row in plannings if row.acknowledgement_id is not None}
     said = acknowledgements(connection, closed.values())
     return counted, {step_id: said[by_id] for step_id, by_id in closed.items()}
-
-
-_counters = select(open_failure).where(open_failure.c.step_id.in_(bindparam("ids", expanding=True)))
 
 
 def acknowledgements(connection: Connection, ids: Iterable[int]) -> dict[int, Acknowledgement]:

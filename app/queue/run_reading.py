@@ -154,12 +154,13 @@ def runs_by_id(connection: Connection, ids: Sequence[int]) -> list[RunRecord]:
     for row in connection.execute(_counts, {"ids": ids}):
         counts[row.step_id][row.status] = row.number
     steps: defaultdict[int, list[StepRecord]] = defaultdict(list)
-    rows_of_steps = connection.execute(_steps, {"ids": ids}).all()
-    open_numbers, said = open_failures.of_steps(connection, [row.id for row in rows_of_steps])
-    for row in rows_of_steps:
-        record = _step(row, Counts.of(counts[row.id]), open_numbers.get(row.id, 0), said.get(row.id))
-        steps[row.manager_id].append(record)
-    ready = {row.id for row in rows_of_steps if row.ready}
+    unseen, said = open_failures.of_runs(connection, ids)
+    ready = set[int]()
+    for row in connection.execute(_steps, {"ids": ids}):
+        step = _step(row, Counts.of(counts[row.id]), unseen.get(row.id, 0), said.get(row.id))
+        steps[row.manager_id].append(step)
+        if row.ready:
+            ready.add(row.id)
     rows = connection.execute(_runs, {"ids": ids}).all()
     active = [row.id for row in rows if row.status in ACTIVE]
     if not active:

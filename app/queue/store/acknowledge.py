@@ -37,10 +37,10 @@ class Failures:
     pattern: str | None = None
     until: float | None = None
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether whole steps are meant, and not some of their work items."""
-        return self.worker_ids is None and self.pattern is None
+    def covers_planning(self, failed_at: float | None) -> bool:
+        """Whether the failure of a step's planning is meant: not if some of its work items are."""
+        seen = self.until is None or (failed_at is not None and failed_at <= self.until)
+        return self.worker_ids is None and self.pattern is None and seen
 
     def of_step(self, step_id: int) -> ColumnElement[bool]:
         """Its failed work items that are meant."""
@@ -56,7 +56,7 @@ class Failures:
         return meant
 
 
-_steps = select(step_job.c.id, step_job.c.name, step_job.c.status).where(
+_steps = select(step_job.c.id, step_job.c.name, step_job.c.status, step_job.c.finished_at).where(
     step_job.c.manager_id == bindparam("of_manager")
 )
 _more_open = (
@@ -95,7 +95,7 @@ def acknowledge(transaction: Transaction, meant: Failures, note: str, actor: Act
     for step in _steps_of(transaction, meant):
         of_step = meant.of_step(step.id) & worker_job.c.acknowledgement_id.is_(None)
         patterns = _by_pattern(transaction, of_step)
-        of_planning = meant.is_whole and _planning_is(transaction, step.id, is_open=True)
+        of_planning = meant.covers_planning(step.finished_at) and _planning_is(transaction, step.id, is_open=True)
         number = sum(patterns.values()) + of_planning
         if not number:
             continue
@@ -117,7 +117,7 @@ def reopen(transaction: Transaction, meant: Failures, actor: Actor) -> int:
     for step in _steps_of(transaction, meant):
         of_step = meant.of_step(step.id) & worker_job.c.acknowledgement_id.is_not(None)
         patterns = _by_pattern(transaction, of_step)
-        of_planning = meant.is_whole and _planning_is(transaction, step.id, is_open=False)
+        of_planning = meant.covers_planning(step.finished_at) and _planning_is(transaction, step.id, is_open=False)
         number = sum(patterns.values()) + of_planning
         if not number:
             continue

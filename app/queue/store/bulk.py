@@ -336,7 +336,7 @@ class _Acting:
         """Once for each run that the action comes to."""
         key = f"bulk {self.set.token} {manager_id}"
         if made_by(self.transaction, key) is None:
-            said = f"{self.action} of {self.set.words}, by"
+            said = f"{_PAST[self.action]} {self.set.words} in bulk, by"
             record(self.transaction, self.actor, "bulk", said, manager_id, manager_id, key, self.set.manager_id)
 
     def _write_down(self, verdicts: _Verdicts, present: Mapping[int, Any]) -> None:
@@ -362,6 +362,12 @@ class _Acting:
         return f"job {member.job_id}{name}: {what}{f': {why}' if why else ''}"
 
 
+_PAST = {
+    BulkAction.RETRY: "retried",
+    BulkAction.CANCEL: "cancelled",
+    BulkAction.ACKNOWLEDGE: "acknowledged",
+    BulkAction.DELETE: "deleted",
+}
 _LEVELS = {Outcome.DONE: "info", Outcome.SKIPPED: "info", Outcome.FAILED: "error"}
 
 
