@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,8 +16,9 @@ from app.queue.run_plan import StepPlan
 from app.queue.schema import HEAD, bring_up_to_date
 from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, plan
-from app.queue.writer import Transaction, WriteFailed, Writer
+from app.queue.writer import Transaction, WriteFailed, Writer, touch
 from tests.queue.conftest import Queue
+from tests.queue.storage_faults import commits
 
 STEP = StepPlan("one", "trial")
 
@@ -47,7 +50,8 @@ async def test_a_full_disk_is_told_and_loses_nothing_that_was_acknowledged(sqlit
     assert queue.step(manager_id, "one").counts.total == 0
     fill_the_disk(queue.database, full=False)
     assert await queue.write(plan, step_id, claimed.attempt, items)
-    assert queue.write.trouble is None
+    while queue.write.trouble is not None:
+        await queue.write(touch)
     assert queue.step(manager_id, "one").counts.pending == 50
     await queue.write.close()
     assert audit.check(queue.database) == []
@@ -177,3 +181,25 @@ def test_a_work_item_cannot_be_filed_under_another_runs_step(database: Database)
     for parameters in ({"manager": 2, "status": "pending"}, {"manager": 1, "status": "skipping"}):
         with pytest.raises(sa.exc.IntegrityError), database.writing.begin() as connection:
             connection.execute(insert, parameters)
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_after_a_commit_that_failed_the_database_is_asked(queue: Queue, carried_out: bool) -> None:
+    failed: list[bool] = []
+
+    def instead(commit: Callable[[Any], None], connection: Any) -> None:
+        if carried_out or failed:
+            commit(connection)
+        if not failed:
+            failed.append(True)
+            raise OSError("the line went dead")
+
+    with commits(queue.database, instead):
+        started = queue.start(STEP)
+        if carried_out:
+            assert queue.run(await started).status == "pending"
+        else:
+            with pytest.raises(WriteFailed, match="the line went dead"):
+                await started
+    assert len(queue.commits) == (1 if carried_out else 0)
+    assert await queue.start(STEP, definition="another") > 0

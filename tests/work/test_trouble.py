@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from app.queue.database import Database
+from app.queue.run_plan import RunPlan
 from app.queue.schema import bring_up_to_date
 from app.queue.status import Status
 from app.queue.store.cancel import cancel
-from app.queue.writer import touch
+from app.queue.store.start import start
+from app.queue.writer import WriteFailed, touch
+from app.work.storing import until_stored
+from tests.queue.storage_faults import read_only
 from tests.queue.test_writer import fill_the_disk
 from tests.work.conftest import Works
 from tests.work.test_runner import BOTH, step
@@ -55,6 +59,24 @@ async def test_work_goes_on_when_a_full_disk_has_room_again(works: Works, where:
         fill_the_disk(works.database, full=False)
         run = await works.ended(manager_id)
     assert run.counts.completed == 40
+
+
+@BOTH
+async def test_nothing_new_begins_while_the_storage_is_in_trouble(works: Works, where: str, tmp_path: Path) -> None:
+    async with works.running() as runner:
+        with read_only(works.database):
+            with pytest.raises(WriteFailed):
+                await works.write(touch)
+            claimed = []
+            claim, runner._claim_plans = runner._claim_plans, lambda: claimed.append(1)  # type: ignore
+            runner._wake.set()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert works.write.storage.stops_work
+            assert claimed == []
+            runner._claim_plans = claim  # type: ignore[method-assign]
+        run = await works.ended(await until_stored(works.write, start, RunPlan("trial", "Trial", (step(where, "a"),))))  # type: ignore[arg-type]
+    assert run.counts.completed == 1
 
 
 @BOTH
