@@ -1,6 +1,6 @@
 # make run, make test: each sets up what it needs first. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench histories screens screenshots lock clean system-packages
+.PHONY: help run test check bench histories chaos screens screenshots lock clean system-packages
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -34,6 +34,9 @@ bench: .venv/installed-dev system-packages ## Measure against floors and peers; 
 
 histories: .venv/installed-dev ## Draw thousands of random histories; HISTORIES=2000
 	HISTORIES=$(or $(HISTORIES),2000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/web/test_same_everywhere.py tests/work/test_schedule.py
+
+chaos: .venv/installed-dev ## kill -9 at random instants, and see that nothing is lost; CHAOS=300
+	CHAOS=$(or $(CHAOS),300) $(BIN)/python -m pytest -s tests/chaos tests/work/test_takeover.py
 
 screens: .venv/installed-dev system-packages ## Every page in every theme and width: accessibility and keyboard
 	SCREENS=all $(BIN)/python -m pytest -n 2 e2e/test_any_screen.py e2e/test_by_keyboard.py
