@@ -24,8 +24,8 @@ from app.queue.writer import Transaction
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KEPT = 7 * 86_400
-"""Seconds for which an owner that has ended is remembered."""
+KEPT = 50
+"""Owners that are remembered when they have ended."""
 PLANNING = "planning work items"
 
 
@@ -45,7 +45,8 @@ class NewOwner:
 
 _of_name = owner.c.name == bindparam("of_name")
 _is_alive = owner.c.ended_at.is_(None)
-_forget = delete(owner).where(owner.c.ended_at < bindparam("before"))
+_long_ago = select(owner.c.name).where(~_is_alive).order_by(owner.c.ended_at.desc()).offset(KEPT)
+_forget = delete(owner).where(owner.c.name.in_(_long_ago))
 _end_others = (
     update(owner)
     .where(owner.c.name != bindparam("of_name"), _is_alive)
@@ -91,7 +92,7 @@ _tell_step = (
 def open_owner(transaction: Transaction, new: NewOwner, alone: bool) -> int:
     """Enters an owner. `alone`: it is known that no other one lives, so it takes back, at once, whatever is running.
     Returns how many work items that were."""
-    transaction.connection.execute(_forget, {"before": transaction.now - KEPT})
+    transaction.connection.execute(_forget)
     row = {
         "name": new.name,
         "started_at": transaction.now,
