@@ -25,7 +25,7 @@ from tests.stepglass import COMMAND, clean_environment, stepglass
 
 KILLS = int(os.environ.get("CHAOS", "3"))
 SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-LONGEST = 870.0
+LONGEST = float(os.environ.get("CHAOS_SECONDS", "870"))
 """Seconds after which nobody is killed any more."""
 DEFINITION = """
 id = "chaos"
