@@ -15,6 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from app.queue.changes import OwnersChanged, StepChanged
+from app.queue.owner_reading import owners
 from app.queue.status import Status
 from app.queue.store.claim import rescue
 from app.queue.tables import owner, step_job, worker_job
@@ -120,7 +121,10 @@ def beat(transaction: Transaction, name: str) -> bool:
 
 
 def end_owner(transaction: Transaction, name: str) -> None:
-    """An owner has given back what it held, and ends."""
+    """An owner has given back what it held, and ends. One that could not does not end: it falls silent, and others take
+    that over."""
+    if any(each.held for each in owners(transaction.connection) if each.name == name):
+        return
     ended = transaction.connection.execute(_end, {"of_name": name, "now": transaction.now, "how": "stopped"})
     if ended.rowcount:
         transaction.changes.append(OwnersChanged())
