@@ -53,11 +53,12 @@ class Client:
         if what == "look":
             self._look(http, self._chance.choice(jobs)["id"])
         elif what == "cancel" and self._chance.random() < 0.4:
-            self._act(http, "cancellation", self._chance.choice(active)["id"])
+            manager_id = self._chance.choice(active)["id"]
+            self._act(http, "cancellation", manager_id, manager_id)
         elif what == "cancel item":
             items = self._get(http, f"/api/jobs?kind=worker&status=running&manager_id={active[0]['id']}")["jobs"]
             if items:
-                self._act(http, "cancellation", self._chance.choice(items)["id"])
+                self._act(http, "cancellation", self._chance.choice(items)["id"], active[0]["id"])
         elif what == "retry" and over:
             self._retry(http, self._chance.choice(over[:8])["id"])
 
@@ -68,7 +69,7 @@ class Client:
     def _retry(self, http: httpx.Client, manager_id: int) -> None:
         seen = self._get(http, f"/api/jobs?kind=worker&manager_id={manager_id}&limit=200")["jobs"]
         self._journal.retries(manager_id, {job["id"] for job in seen})
-        self._act(http, "retries", manager_id)
+        self._act(http, "retries", manager_id, manager_id)
 
     def _start(self, http: httpx.Client) -> None:
         answer = self._ask(http, "start", "POST", "/api/jobs", json={"definition": "chaos"})
@@ -80,13 +81,13 @@ class Client:
         if self._ask(http, "delete", "DELETE", f"/api/jobs/{manager_id}"):
             self._journal.gone.add(manager_id)
 
-    def _act(self, http: httpx.Client, what: str, job_id: int) -> None:
+    def _act(self, http: httpx.Client, what: str, job_id: int, manager_id: int) -> None:
         who = f"chaos-{sum(self.asked.values())}"
         self._journal.unanswered.add(who)
         answer = self._ask(http, what, "POST", f"/api/jobs/{job_id}/{what}", headers={"X-Stepglass-Actor": who})
         self._journal.unanswered.discard(who)
         if answer:
-            self._journal.acknowledged[who] = (what, job_id)
+            self._journal.acknowledged[who] = (what, manager_id)
 
     def _get(self, http: httpx.Client, path: str) -> Any:
         try:

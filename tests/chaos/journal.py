@@ -25,7 +25,7 @@ class Journal:
 
     path: Path
     acknowledged: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """By who asked: what, of which job. The answer said that it is done."""
+    """By who asked: what, of which run or of a part of it. The answer said that it is done."""
     unanswered: set[str] = field(default_factory=set)
     started: list[int] = field(default_factory=list)
     endings: dict[int, tuple[str, int, Any]] = field(default_factory=dict)
@@ -65,9 +65,9 @@ class Journal:
         ]
 
     def _actions_that_differ(self, actions: Counter[str]) -> Iterator[str]:
-        for who, (what, job_id) in self.acknowledged.items():
-            if actions[who] != 1 and job_id not in self.deleted:
-                yield f"{who} was told that {what} of job {job_id} is done, which is recorded {actions[who]} times"
+        for who, (what, manager_id) in self.acknowledged.items():
+            if actions[who] != 1 and manager_id not in self.deleted:  # the record goes with the run
+                yield f"{who} was told that {what} of run {manager_id} is done, which is recorded {actions[who]} times"
         for who in self.unanswered:
             if actions[who] > 1:
                 yield f"{who} asked once, which is recorded {actions[who]} times"
