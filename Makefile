@@ -1,6 +1,6 @@
 # make run, make test: each sets up what it needs first. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench histories torture screens screenshots lock clean system-packages
+.PHONY: help run test check bench histories chaos torture screens screenshots lock clean system-packages
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -37,6 +37,9 @@ histories: .venv/installed-dev ## Draw thousands of random histories; HISTORIES=
 
 torture: .venv/installed-dev ## Everything at once on one SQLite database for five minutes; TORTURE=300
 	TORTURE=$(or $(TORTURE),300) $(BIN)/python -m pytest tests/test_torture.py --no-header
+
+chaos: .venv/installed-dev ## kill -9 at random instants, and see that nothing is lost; CHAOS=300
+	CHAOS=$(or $(CHAOS),300) $(BIN)/python -m pytest -s tests/chaos tests/work/test_takeover.py
 
 screens: .venv/installed-dev system-packages ## Every page in every theme and width: accessibility and keyboard
 	SCREENS=all $(BIN)/python -m pytest -n 2 e2e/test_any_screen.py e2e/test_by_keyboard.py

@@ -58,7 +58,11 @@ def definitions(folder: Path) -> Path:
 def stepglass(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs the command to its end."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=60, env={**_clean(), **environment}
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**clean_environment(), **environment},
     )
 
 
@@ -69,7 +73,7 @@ def serving(
     """A server on that data directory and any free port, until the end of the block."""
     command = [*map(str, program), "serve", "--port", "0", "--data", str(data), *map(str, options)]
     # Its stderr comes with the test's, so that a server that does not start says why.
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**_clean(), **environment})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**clean_environment(), **environment})
     assert process.stdout
     with process.stdout:
         try:
@@ -82,5 +86,6 @@ def serving(
                 process.wait(timeout=30)
 
 
-def _clean() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
+    """Without any setting."""
     return {name: value for name, value in os.environ.items() if not name.startswith("STEPGLASS_")}

@@ -31,6 +31,7 @@ from app.queue.tables import (
     manager_job,
     minute_counter,
     open_failure,
+    owner,
     planning_failure,
     sequence,
     step_counter,
@@ -38,6 +39,7 @@ from app.queue.tables import (
     step_wait,
     worker_job,
 )
+from app.queue.whereabouts import told
 
 BATCH = 200
 
@@ -255,6 +257,25 @@ def _times(connection: Connection) -> Iterator[str]:
         yield f"work item {row.id}: {row.status}, but has an end"
 
 
+def _owners(connection: Connection) -> Iterator[str]:
+    """Nothing is in the hands of an owner that has ended."""
+    running = (
+        select(worker_job.c.id, worker_job.c.claimed_by)
+        .join(owner, owner.c.name == worker_job.c.claimed_by)
+        .where(worker_job.c.status == Status.RUNNING, owner.c.ended_at.is_not(None))
+    )
+    for row in connection.execute(running):
+        yield f"work item {row.id}: running, but {told(row.claimed_by)} has ended"
+    planning = (
+        select(step_job.c.id, step_job.c.planned_by)
+        .join(owner, owner.c.name == step_job.c.planned_by)
+        .where(step_job.c.status == Status.RUNNING, ~step_job.c.planned, ~step_job.c.ready)
+        .where(owner.c.ended_at.is_not(None))
+    )
+    for row in connection.execute(planning):
+        yield f"step {row.id}: in planning, but {told(row.planned_by)} has ended"
+
+
 def _ids(connection: Connection) -> Iterator[str]:
     """No id was given twice, and none is beyond the last one handed out."""
     last = connection.execute(select(sequence.c.value).where(sequence.c.name == "job")).scalar_one()
@@ -326,6 +347,7 @@ _EXAMINATIONS: tuple[Callable[[Connection], Iterator[str]], ...] = (
     _documents,
     _found_documents,
     _times,
+    _owners,
     _ids,
     _orchestration,
     schedule_audit.schedules,

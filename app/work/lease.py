@@ -12,8 +12,8 @@ from app import __version__
 from app.queue.storage import Storage
 from app.queue.store.owners import NewOwner, as_owner, beat, end_owner, open_owner
 from app.queue.whereabouts import new_name
-from app.queue.writer import Transaction, WriteFailed, Writer
-from app.work.storing import give_back
+from app.queue.writer import Transaction, Writer
+from app.work.storing import give_back, until_stored
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,8 +28,8 @@ class Lease:
     """The name under which a runner works, and its heartbeat. One beat stands for all that it holds; a runner that
     holds nothing writes nothing.
 
-    `alone`: nobody else can work on the database, so that nobody takes this one for dead. `on_lost`: called when
-    somebody did; by then nothing that was held is ours, and the lease goes on under a new name.
+    `alone`: nobody else can work on the database, so that nobody takes this one for dead. When somebody did, `let_go`
+    ends what was held, which is somebody else's by now, and the lease goes on under a new name.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Lease:
         slots: int,
         alone: bool,
         holds: Callable[[], bool],
-        on_lost: Callable[[], None],
+        let_go: Callable[[], Awaitable[None]],
     ) -> None:
         self.name = new_name()
         self.alone = alone
@@ -48,7 +48,8 @@ class Lease:
         self._slots = slots
         self._writer = writer
         self._holds = holds
-        self._on_lost = on_lost
+        self._let_go = let_go
+        self._renewing = asyncio.Lock()
         self._held = asyncio.Event()
         self._beating: asyncio.Task[None] | None = None
 
@@ -59,7 +60,8 @@ class Lease:
 
     async def open(self) -> int:
         """Enters the name. Returns how many work items of the dead were taken back for that: see `open_owner`."""
-        rescued = await self._enter()
+        new = NewOwner(self.name, self._seconds, self._slots, __version__)
+        rescued = await self._writer(open_owner, new, self.alone)
         self._beating = asyncio.create_task(self._beat(), name="heartbeat")
         return rescued
 
@@ -83,21 +85,15 @@ class Lease:
         return self._writer(as_owner, self.name, verb, *arguments, **named)
 
     async def lost(self, name: str) -> None:
-        """That name was found to have ended; does nothing if it is not ours any more."""
-        if name != self.name:
-            return
-        self.name = new_name()
-        log.error("this process was silent for too long, and its work was taken over", owner=name)
-        self._on_lost()
-        while True:
-            try:
-                await self._enter()
+        """That name was found to have ended. Until there is a new one everything that is said is void."""
+        async with self._renewing:
+            if name != self.name:
                 return
-            except WriteFailed:
-                await asyncio.sleep(self.interval)
-
-    async def _enter(self) -> int:
-        return await self._writer(open_owner, NewOwner(self.name, self._seconds, self._slots, __version__), self.alone)
+            log.error("this process was silent for too long, and its work was taken over", owner=name)
+            await self._let_go()
+            new = NewOwner(new_name(), self._seconds, self._slots, __version__)
+            await until_stored(self._writer, open_owner, new, self.alone)
+            self.name = new.name
 
     async def _beat(self) -> None:
         while True:
@@ -109,7 +105,8 @@ class Lease:
             name = self.name
             try:
                 alive = await self._writer(beat, name)
-            except WriteFailed:
+            except Exception as trouble:
+                log.warning("a heartbeat could not be stored", reason=str(trouble))
                 self._held.set()
                 continue
             if not alive:

@@ -71,6 +71,13 @@ class LoopWork:
             if running := self._running.get(worker_id):
                 self._tell_to_stop(running, "")
 
+    async def let_go(self) -> None:
+        """Ends what runs: it is somebody else's to run."""
+        tasks = [running.task for running in self._running.values() if running.task]
+        self.cancel(tuple(self._running))
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_GRACE)
+
     async def stop(self, grace: float, hurry: asyncio.Event) -> None:
         """Waits up to `grace` seconds, or until `hurry` is set, then ends what still runs and gives it back."""
         await ended_within([each.task for each in self._running.values() if each.task], grace, hurry)

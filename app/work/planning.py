@@ -63,9 +63,12 @@ class Planning:
         if task := self._running.get(step_id):
             task.cancel()
 
-    def cancel_all(self) -> None:
-        for step_id in tuple(self._running):
-            self.cancel(step_id)
+    async def let_go(self) -> None:
+        """Ends what is being planned: it is somebody else's to plan."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stop(self) -> None:
         """Ends what is being planned, and gives it back: planning begins again from the start, and adds nothing

@@ -21,6 +21,8 @@ from app.work.processes import NoProcess, ProcessDied, ProcessPool, WorkerProces
 from app.work.step_type import PermanentError, StepType
 from app.work.storing import give_back
 
+LET_GO_GRACE = 2.0
+"""Seconds that processes have to end when their work was taken over."""
 STOPPED = ""
 """Why a process was ended when nothing is to be told of the item it was at."""
 
@@ -96,6 +98,13 @@ class ProcessWork:
             chunk.cancelled |= stopped.intersection(item.id for item in chunk.left)
             if chunk.left and chunk.left[0].id in chunk.cancelled:
                 _kill(chunk, STOPPED)
+
+    async def let_go(self) -> None:
+        """Ends what runs: it is somebody else's to run."""
+        tasks = list(self._chunks)
+        self.cancel([item.id for chunk in self._chunks.values() for item in chunk.left])
+        if tasks:
+            await asyncio.wait(tasks, timeout=LET_GO_GRACE)
 
     async def stop(self, grace: float, hurry: asyncio.Event) -> None:
         """Waits up to `grace` seconds, or until `hurry` is set, then ends what still runs and gives it back."""

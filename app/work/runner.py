@@ -337,13 +337,10 @@ class Runner:
             self._outbox.is_sending
         )
 
-    def _let_go(self) -> None:
+    async def _let_go(self) -> None:
         """Somebody else has taken over all that we held: ends it, and says nothing more of it."""
+        await asyncio.gather(self._loop_work.let_go(), self._process_work.let_go(), self._planning.let_go())
         self._outbox.drop()
-        held = {each.item.id for each in self.running()}
-        self._loop_work.cancel(held)
-        self._process_work.cancel(held)
-        self._planning.cancel_all()
         self._wake.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

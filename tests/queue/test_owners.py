@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
+from app.queue import audit
 from app.queue.changes import OwnersChanged, StepChanged, StepReleased, WorkAdded
 from app.queue.models import Kind
 from app.queue.owner_reading import OwnerRecord
 from app.queue.run_plan import StepPlan
 from app.queue.snapshot import JobFilter
 from app.queue.status import Status
-from app.queue.store.claim import claim
+from app.queue.store.claim import claim, release, rescue
 from app.queue.store.finish import Ending, finish
 from app.queue.store.owners import (
     NewOwner,
@@ -23,6 +25,8 @@ from app.queue.store.owners import (
     take_over,
 )
 from app.queue.store.plan import NewItem, claim_plans, plan
+from app.queue.tables import owner
+from app.queue.writer import Transaction
 from tests.queue.conftest import Queue
 
 ONE = StepPlan("one", "trial")
@@ -139,6 +143,37 @@ async def test_who_is_alone_takes_everything_back_at_once(queue: Queue) -> None:
     assert list(owners(queue)) == [B]
     await queue.write(end_owner, B)
     assert {name: owner.end for name, owner in owners(queue, 5).items()} == {B: "stopped", A: "ended without a word"}
+
+
+async def test_who_still_has_something_does_not_end_but_falls_silent(queue: Queue) -> None:
+    await enter(queue, A)
+    await queue.start(ONE)
+    (step_id,) = await queue.plan_all("a")
+    (item,) = (await queue.write(claim, {step_id: 1}, A)).items
+    await queue.write(end_owner, A)
+    assert list(owners(queue)) == [A]
+    await queue.write(release, step_id, [(item.id, item.attempt)])
+    await queue.write(end_owner, A)
+    assert list(owners(queue)) == []
+
+
+async def test_work_in_the_hands_of_who_has_ended_is_found(queue: Queue) -> None:
+    await enter(queue, A)
+    await queue.start(ONE, StepPlan("two", "trial", depends=()))
+    (planned,) = await queue.write(claim_plans, 1, "nobody")
+    await queue.write(plan, planned.step.step_id, planned.attempt, [NewItem("a")])
+    (planning,) = await queue.write(claim_plans, 1, A)
+    (item,) = (await queue.write(claim, {planned.step.step_id: 1}, A)).items
+    await queue.write(_end, A)
+    assert audit.check(queue.database) == [
+        f"work item {item.id}: running, but web-1, process 12 has ended",
+        f"step {planning.step.step_id}: in planning, but web-1, process 12 has ended",
+    ]
+    await queue.write(rescue)
+
+
+def _end(transaction: Transaction, name: str) -> None:
+    transaction.connection.execute(update(owner).where(owner.c.name == name).values(ended_at=1.0))
 
 
 async def test_an_item_that_is_taken_over_again_and_again_fails_by_itself(queue: Queue) -> None:

@@ -77,6 +77,7 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/definitions/{definition_id}/schedule/pause",
         "/api/schedules",
         "/api/system",
+        "/api/system/owners",
         "/api/events",
         "/healthz",
     }

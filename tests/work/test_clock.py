@@ -57,13 +57,12 @@ async def test_a_retry_is_made_in_time(works: Works, clock: Clock, shift: float,
 @pytest.mark.parametrize("shift", [-HOUR, HOUR])
 async def test_nothing_ends_before_it_began(works: Works, clock: Clock, tmp_path: Path, shift: float) -> None:
     """Work items, their attempts, their step and their run; and the recount agrees."""
-    gate = tmp_path / "gate"
-    step = StepPlan("one", "on_loop", settings={"items": ["wait", "hang"], "marker": str(gate)})
+    step = StepPlan("one", "on_loop", settings={"items": ["wait", "hang"], "marker": str(tmp_path / "gate")})
     async with works.running():
         manager_id = await works.start(step)
         await works.until(lambda snapshot: snapshot.run(manager_id).counts.running == 2)
         clock.shift = shift
-        gate.touch()
+        (tmp_path / "gate1").touch()
         await works.until(lambda snapshot: snapshot.run(manager_id).counts.completed == 1)
         await works.write(cancel, manager_id, "cancelled by a person")
     run = works.run(manager_id)

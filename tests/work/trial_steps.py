@@ -28,8 +28,8 @@ class Does(Settings):
     plan_error: str = ""
 
 
-def _wait_for(marker: Path) -> None:
-    while not marker.exists():
+def _wait_for(context: Context[Does]) -> None:
+    while not Path(f"{context.settings.marker}{context.attempt}").exists():
         time.sleep(0.01)
 
 
@@ -97,7 +97,7 @@ class OnLoop(StepType[Does]):
             await GATES[context.settings.marker].wait()
         elif item.name.startswith("wait"):
             context.log(f"attempt {context.attempt} waits")
-            await asyncio.to_thread(_wait_for, Path(context.settings.marker))
+            await asyncio.to_thread(_wait_for, context)
             context.log(f"attempt {context.attempt} is done")
         if item.name.startswith("stubborn"):
             while True:
@@ -128,7 +128,7 @@ class InProcess(StepType[Does]):
                 time.sleep(1)
         if what == "wait":
             context.log(f"attempt {context.attempt} waits")
-            _wait_for(Path(context.settings.marker))
+            _wait_for(context)
             context.log(f"attempt {context.attempt} is done")
         if what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)

@@ -15,6 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from app.queue.changes import OwnersChanged, StepChanged
+from app.queue.owner_reading import owners
 from app.queue.status import Status
 from app.queue.store.claim import rescue
 from app.queue.tables import owner, step_job, worker_job
@@ -24,8 +25,8 @@ from app.queue.writer import Transaction
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KEPT = 7 * 86_400
-"""Seconds for which an owner that has ended is remembered."""
+KEPT = 50
+"""Owners that are remembered when they have ended."""
 PLANNING = "planning work items"
 
 
@@ -45,7 +46,8 @@ class NewOwner:
 
 _of_name = owner.c.name == bindparam("of_name")
 _is_alive = owner.c.ended_at.is_(None)
-_forget = delete(owner).where(owner.c.ended_at < bindparam("before"))
+_long_ago = select(owner.c.name).where(~_is_alive).order_by(owner.c.ended_at.desc()).offset(KEPT)
+_forget = delete(owner).where(owner.c.name.in_(_long_ago))
 _end_others = (
     update(owner)
     .where(owner.c.name != bindparam("of_name"), _is_alive)
@@ -91,7 +93,7 @@ _tell_step = (
 def open_owner(transaction: Transaction, new: NewOwner, alone: bool) -> int:
     """Enters an owner. `alone`: it is known that no other one lives, so it takes back, at once, whatever is running.
     Returns how many work items that were."""
-    transaction.connection.execute(_forget, {"before": transaction.now - KEPT})
+    transaction.connection.execute(_forget)
     row = {
         "name": new.name,
         "started_at": transaction.now,
@@ -119,7 +121,10 @@ def beat(transaction: Transaction, name: str) -> bool:
 
 
 def end_owner(transaction: Transaction, name: str) -> None:
-    """An owner has given back what it held, and ends."""
+    """An owner has given back what it held, and ends. One that could not does not end: it falls silent, and others take
+    that over."""
+    if any(each.held for each in owners(transaction.connection) if each.name == name):
+        return
     ended = transaction.connection.execute(_end, {"of_name": name, "now": transaction.now, "how": "stopped"})
     if ended.rowcount:
         transaction.changes.append(OwnersChanged())
