@@ -26,6 +26,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
 from app import __version__, steps
+from app.queue.announcing import hearing_others
 from app.queue.database import Database
 from app.queue.ownership import Ownership, owning
 from app.queue.run_plan import RunPlan
@@ -244,7 +245,12 @@ class Stepglass:
         monitor = StepMonitor()
         with Snapshot.of(self.database) as snapshot:
             monitor.revision = snapshot.revision
-        writer = Writer(self.database, monitor.hear)
+        async with hearing_others(self.database, monitor) as announce:
+            async with self._working(monitor, Writer(self.database, monitor.hear, announce)) as access:
+                yield access
+
+    @asynccontextmanager
+    async def _working(self, monitor: StepMonitor, writer: Writer) -> AsyncIterator[Access]:
         access = Access(self.database, writer, monitor, self.catalog)
         runner = self._runner = Runner(self.database, writer, monitor, self._step_types, self._settings.slots)
         watching = asyncio.create_task(_watch(self.catalog.files, writer))
@@ -337,7 +343,7 @@ async def _stopped(runner: Runner, grace: float) -> None:
 def open_stepglass(settings: Settings, command: str) -> Iterator[Stepglass]:
     """Owns the data directory, as `command`, until the end of the block. Raises DirectoryTrouble or DatabaseTrouble."""
     with owning(settings.data, command) as ownership:
-        database = Database.in_directory(settings.data, settings.synchronous)
+        database = Database.named(settings.database, settings.data, settings.synchronous)
         try:
             bring_up_to_date(database)
             yield Stepglass(settings, ownership, database)

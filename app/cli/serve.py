@@ -32,6 +32,7 @@ PATIENCE = 120
 @setting("host", "ADDRESS")
 @setting("port", "N")
 @setting("data", "DIR")
+@setting("database", "URL")
 @setting("slots", "N")
 @setting("synchronous", "NORMAL|FULL")
 @setting("allowed_hosts", "NAME,...")

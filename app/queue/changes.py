@@ -100,6 +100,11 @@ class PauseChanged:
     scope: str
 
 
+@dataclass(frozen=True, slots=True)
+class MuchChanged:
+    """Other processes have changed something, and it is not known what."""
+
+
 Change = (
     RunChanged
     | RunDeleted
@@ -113,6 +118,7 @@ Change = (
     | WorkAdded
     | WorkStopped
     | ItemsStopped
+    | MuchChanged
 )
 
 

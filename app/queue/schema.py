@@ -70,6 +70,8 @@ def _version(connection: sa.Connection) -> str | None:
 def _create(database: Database) -> None:
     """Makes what all migrations, one after the other, would have made."""
     with database.writing.begin() as connection:
+        if _version(connection) == HEAD:
+            return  # another process was first
         metadata.create_all(connection, checkfirst=False)
         _version_table.create(connection)
         connection.execute(sa.insert(sequence), [{"name": "job", "value": 0}, {"name": "revision", "value": 0}])

@@ -63,10 +63,11 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one COMMIT made true."""
+    """What one COMMIT made true. `by`: the other process that made it; empty for this one."""
 
     revision: int
     changes: list[Change]
+    by: str = ""
 
 
 @dataclass(slots=True)
@@ -80,12 +81,19 @@ class _Operation:
 class Writer:
     """Runs store verbs, in the order in which they were handed in.
 
-    `on_commit` is called on the event loop after every COMMIT that changed something, before the callers are answered.
+    `on_commit` is called on the event loop after every COMMIT that changed something, before the callers are answered;
+    `announce`, where other processes are to hear of it, within the transaction, right before the COMMIT.
     """
 
-    def __init__(self, database: Database, on_commit: Callable[[Commit], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        on_commit: Callable[[Commit], None],
+        announce: Callable[[Connection, Commit], None] | None = None,
+    ) -> None:
         self._database = database
         self._on_commit = on_commit
+        self._announce = announce
         self._operations: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="stepglass-writer", daemon=True)
@@ -142,13 +150,15 @@ class Writer:
                 for operation in batch:
                     self._perform(operation, transaction)
                 changes = distinct(transaction.changes)
-                revision = transaction.new_revision() if changes else 0
+                commit = Commit(transaction.new_revision(), changes) if changes else None
+                if commit and self._announce:
+                    self._announce(connection, commit)
         except Exception as error:  # a full disk, a lost connection: nobody of this batch was acknowledged
             self._refuse(batch, error)
             return None
         self.trouble = None
         self.committed_at = transaction.now
-        return Commit(revision, changes) if changes else None
+        return commit
 
     @staticmethod
     def _perform(operation: _Operation, transaction: Transaction) -> None:

@@ -151,7 +151,7 @@ class Runner:
                     self._process_work.cancel(worker_ids)
                 case RunChanged(manager_id, status) if status in FINAL:
                     self._forget_deadline(manager_id)
-                case RunDeleted(manager_id):
+                case RunDeleted(manager_id) if not commit.by:
                     self._sweeping.sweep(manager_id)
                 case _:
                     continue

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import jinja2
 from sse_starlette import EventSourceResponse
 
+from app.queue.changes import MuchChanged
 from app.queue.writer import Commit
 from app.web import dom
 from app.web.access import Access
@@ -95,8 +96,9 @@ class Live:
         return channel
 
     def _hear(self, commit: Commit) -> None:
+        anything = any(isinstance(change, MuchChanged) for change in commit.changes)
         for channel in self._channels.values():
-            if any(map(channel.view.concerns, commit.changes)):
+            if anything or any(map(channel.view.concerns, commit.changes)):
                 channel.hear()
 
     def _leave(self, channel: Channel, subscriber: Subscriber, browser: str | None) -> None:
