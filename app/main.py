@@ -245,9 +245,11 @@ class Stepglass:
         monitor = StepMonitor()
         with Snapshot.of(self.database) as snapshot:
             monitor.revision = snapshot.revision
-        async with hearing_others(self.database, monitor) as announce:
-            async with self._working(monitor, Writer(self.database, monitor.hear, announce)) as access:
-                yield access
+        async with (
+            hearing_others(self.database, monitor) as announce,
+            self._working(monitor, Writer(self.database, monitor.hear, announce)) as access,
+        ):
+            yield access
 
     @asynccontextmanager
     async def _working(self, monitor: StepMonitor, writer: Writer) -> AsyncIterator[Access]:

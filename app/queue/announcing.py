@@ -1,8 +1,9 @@
 """Telling other processes what was committed, by PostgreSQL's NOTIFY, and hearing it from them.
 
-A commit is announced from within its transaction, so that it is heard if and only if it became true, and in the order of
-the commits. That costs no concurrency: one transaction writes at a time. Whoever loses the connection has missed what
-was said meanwhile; then, and whenever the revision has moved on unheard, `MuchChanged` says that anything may have.
+A commit is announced from within its transaction, so that it is heard if and only if it became true, and in the order
+of the commits. That costs no concurrency: one transaction writes at a time. Whoever loses the connection has missed
+what was said meanwhile; then, and whenever the revision has moved on unheard, `MuchChanged` says that anything may have
+changed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -33,8 +35,9 @@ CHANNEL = "stepglass"
 LONGEST = 7_700
 """Bytes of the changes in one notification; PostgreSQL takes 7,999 in all."""
 IDS_AT_ONCE = 500
-LOOK_EVERY = 5.0
-"""Seconds after which the revision is looked at although nothing was heard."""
+LOOK_EVERY = 2.0
+"""Seconds after which the revision is looked at although nothing was heard. Less than a heartbeat of the page, which
+may claim to be true only as long as this succeeds."""
 AGAIN_AFTER = 0.5
 """Seconds until a connection that was lost is opened again."""
 
@@ -105,13 +108,12 @@ def _change(encoded: list[Any]) -> Change:
     kind = _kinds.get(encoded[0])
     if kind is None:
         return MuchChanged()
-    if not is_dataclass(kind):
-        return kind()
-    values = dict(zip((each.name for each in fields(kind)), encoded[1:], strict=False))
     try:
-        return msgspec.convert(values, kind)
+        names = [each.name for each in fields(kind)] if is_dataclass(kind) else []
+        known: Change = msgspec.convert(dict(zip(names, encoded[1:], strict=False)), kind) if names else kind()
     except msgspec.ValidationError:
         return MuchChanged()
+    return known
 
 
 class Listener:
@@ -124,6 +126,7 @@ class Listener:
         self._hear = hear
         self._revision = revision
         self._ready = asyncio.Event()
+        self.true_until = 0.0
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Listener]:
@@ -158,6 +161,7 @@ class Listener:
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
         while True:
             async for notification in connection.notifies(timeout=LOOK_EVERY, stop_after=1):
+                self.true_until = time.time()
                 name, commit = understood(notification.payload)
                 if name != self._own_name:
                     self._hear(commit)
@@ -166,8 +170,10 @@ class Listener:
                 await self._catch_up(connection)
 
     async def _catch_up(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        asked_at = time.time()
         cursor = await connection.execute("SELECT value FROM sequence WHERE name = 'revision'")
         row = await cursor.fetchone()
+        self.true_until = asked_at
         if row and row[0] > self._revision():
             self._hear(Commit(row[0], [MuchChanged()], "others"))
 
@@ -181,5 +187,6 @@ async def hearing_others(database: Database, monitor: StepMonitor) -> AsyncItera
         return
     announcer = Announcer()
     listener = Listener(database.libpq_url, announcer.name, monitor.hear, lambda: monitor.revision)
+    monitor.true_until = lambda: listener.true_until
     async with listener.listening():
         yield announcer.announce

@@ -29,7 +29,7 @@ _PATH = "path:"
 OLDEST_POSTGRES = 15
 _WRITE_LOCK = 0x57E9_61A5
 """The advisory lock that a transaction which writes holds to its end."""
-_LOST = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+_NOT_LOST = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """After how long without an answer a connection counts as lost, as libpq wants to hear it."""
 _SESSION = (
     # The server ends the session of a process that it has lost, and so lets go of the write lock.
@@ -82,8 +82,9 @@ class Database:
 
     @property
     def libpq_url(self) -> str:
-        """The URL of a PostgreSQL database as its own library has it."""
-        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        """The URL of a PostgreSQL database as its own library has it, with when to give a connection up."""
+        url = self.url.update_query_dict({name: str(value) for name, value in _NOT_LOST.items()})
+        return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def __str__(self) -> str:
         return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
@@ -135,7 +136,7 @@ class Database:
         engine = sa.create_engine(
             self.url,
             isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
-            connect_args={**_LOST, "connect_timeout": 5, "application_name": "stepglass", "options": session},
+            connect_args={**_NOT_LOST, "connect_timeout": 5, "application_name": "stepglass", "options": session},
             pool_pre_ping=True,
             **options,
         )

@@ -9,6 +9,7 @@ Two kinds of listeners: the runner and the hub hear the changes themselves; prog
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ class StepMonitor:
         self._ahead: set[int] = set()
         self.revision = 0
         """Of the last commit heard of, with all before it."""
+        self.true_until: Callable[[], float] = time.time
+        """Up to when (seconds since the epoch) nothing can have been committed that was not heard of. Where others
+        commit too, that is not always now."""
 
     def hear(self, commit: Commit) -> None:
         self._advance(commit)

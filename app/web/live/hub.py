@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -114,16 +113,20 @@ class Live:
             del self._channels[channel.view.url]
 
     async def _beat(self) -> None:
+        """Without a sign of life from the database there is none for the page, which then says since when."""
+        said = 0.0
         while True:
             await asyncio.sleep(self._heartbeat)
-            greeting = self._greeting()
-            for channel in tuple(self._channels.values()):
-                channel.beat(greeting)
+            true_until = self._access.monitor.true_until()
+            if true_until > said:
+                said, greeting = true_until, self._greeting()
+                for channel in tuple(self._channels.values()):
+                    channel.beat(greeting)
 
     def _greeting(self) -> str:
         """The sign of life, with the time up to which the page is known to be true."""
         painter = self.easel.painter
-        liveness = painter.piece("liveness.html", dom.LIVENESS, at=time.time())
+        liveness = painter.piece("liveness.html", dom.LIVENESS, at=self._access.monitor.true_until())
         template = painter.environment.get_template("fragments/swaps.html")
         return template.render(swaps=[Swap(dom.LIVENESS, "outerHTML", liveness.html)]).strip()
 
