@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,6 +35,19 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture
 def postgres_database(postgres_url: str) -> Iterator[str]:
     """The URL of a new, empty database, dropped after the test."""
+    with _new_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def another_postgres_database(postgres_url: str) -> Iterator[str]:
+    """The URL of one more."""
+    with _new_database(postgres_url) as url:
+        yield url
+
+
+@contextmanager
+def _new_database(postgres_url: str) -> Iterator[str]:
     name = f"stepglass_{uuid4().hex}"
     server = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with server.connect() as connection:

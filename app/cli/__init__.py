@@ -21,6 +21,7 @@ _COMMANDS = {
     "resume": ("app.cli.control", "resume"),
     "delete": ("app.cli.control", "delete"),
     "check": ("app.cli.check", "check"),
+    "copy": ("app.cli.copy", "copy"),
 }
 
 
