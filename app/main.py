@@ -26,6 +26,7 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
 from app import __version__, steps
+from app.queue.announcing import hearing_others
 from app.queue.database import Database
 from app.queue.ownership import Ownership, owning
 from app.queue.retention import Keep
@@ -246,12 +247,26 @@ class Stepglass:
         monitor = StepMonitor()
         with Snapshot.of(self.database) as snapshot:
             monitor.revision = snapshot.revision
-        writer = Writer(self.database, monitor.hear)
+        async with (
+            hearing_others(self.database, monitor) as announce,
+            self._working(monitor, Writer(self.database, monitor.hear, announce)) as access,
+        ):
+            yield access
+
+    @asynccontextmanager
+    async def _working(self, monitor: StepMonitor, writer: Writer) -> AsyncIterator[Access]:
         access = Access(self.database, writer, monitor, self.catalog)
         told, catalog = self._settings, self.catalog
         step_types = {**self._step_types, **bulk_step_types(writer, catalog.entries)}
         runner = self._runner = Runner(
-            self.database, writer, monitor, step_types, told.slots, told.lease, limits=told.limits
+            self.database,
+            writer,
+            monitor,
+            step_types,
+            told.slots,
+            told.lease,
+            alone=self.database.is_sqlite,
+            limits=told.limits,
         )
         access.told_to_stop = runner.told_to_stop
         watching = asyncio.create_task(watch(catalog.files, writer))
@@ -334,7 +349,7 @@ async def _stopped(runner: Runner, grace: float) -> None:
 def open_stepglass(settings: Settings, command: str) -> Iterator[Stepglass]:
     """Owns the data directory, as `command`, until the end of the block. Raises DirectoryTrouble or DatabaseTrouble."""
     with owning(settings.data, command) as ownership:
-        database = Database.in_directory(settings.data, settings.synchronous)
+        database = Database.named(settings.database, settings.data, settings.synchronous)
         try:
             bring_up_to_date(database)
             yield Stepglass(settings, ownership, database)

@@ -24,6 +24,13 @@ def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def _database(text: str) -> str:
+    scheme, separator, _ = text.partition("://")
+    if not separator or scheme not in ("postgresql", "postgres"):
+        raise ValueError("must be the URL of a PostgreSQL database, such as postgresql://user:password@host/name")
+    return "postgresql+psycopg" + text[len(scheme) :]
+
+
 def _paths(text: str) -> tuple[Path, ...]:
     folders = tuple(_path(part) for part in text.split(os.pathsep) if part)
     for folder in folders:
@@ -130,6 +137,13 @@ class Settings:
     data: Path = field(
         default=Path("data"),
         metadata=_about(_path, "The data directory: the database, and who owns it."),
+    )
+    database: str = field(
+        default="",
+        metadata=_about(
+            _database,
+            "postgresql://user@host/name, instead of SQLite in the data directory; several servers may share it.",
+        ),
     )
     host: str = field(
         default="127.0.0.1",

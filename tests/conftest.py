@@ -56,6 +56,13 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def another_postgres_database(postgres_url: str) -> Iterator[str]:
+    """The URL of one more."""
+    with new_database(postgres_url) as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def postgres_with_schema(postgres_url: str) -> Iterator[str]:
     """The URL of a database of HEAD, which all who ask for `postgres_queue` have one after the other."""

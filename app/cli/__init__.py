@@ -26,6 +26,7 @@ _COMMANDS = {
     "check": ("app.cli.check", "check"),
     "backup": ("app.cli.backup", "backup"),
     "restore": ("app.cli.backup", "restore"),
+    "copy": ("app.cli.copy", "copy"),
 }
 
 

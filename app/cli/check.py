@@ -13,21 +13,22 @@ from app.queue.schema import require_current
 
 @click.command
 @setting("data", "DIR")
-def check(data: str | None) -> None:
+@setting("database", "URL")
+def check(data: str | None, database: str | None) -> None:
     """Recount every counter and verify every rule of the database. Exit status 1 if something does not agree.
 
     It only reads, and may be used while a server runs.
     """
-    settings = read_settings(data=data)
-    database = Database.in_directory(settings.data)
-    if not (database.path and database.path.is_file()):
+    settings = read_settings(data=data, database=database)
+    checked = Database.named(settings.database, settings.data)
+    if checked.path and not checked.path.is_file():
         raise Refusal(f"There is no database in {settings.data.absolute()}. Name the data directory with --data.")
     with refusals():
-        require_current(database)
-        drifts = audit(database)
-    database.close()
+        require_current(checked)
+        drifts = audit(checked)
+    checked.close()
     for drift in drifts:
         click.echo(drift)
     if drifts:
         raise click.exceptions.Exit(1)
-    click.echo(f"{database}: everything agrees")
+    click.echo(f"{checked}: everything agrees")

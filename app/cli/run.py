@@ -39,6 +39,7 @@ EXIT_STATUS = {Status.COMPLETED: 0, Status.FAILED: 1, Status.CANCELLED: 3}
 @click.argument("definition")
 @parameter_option
 @setting("data", "DIR")
+@setting("database", "URL")
 @setting("slots", "N")
 @setting("limits", "TYPE=LIMIT,...")
 @setting("synchronous", "NORMAL|FULL")

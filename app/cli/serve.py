@@ -34,6 +34,7 @@ PATIENCE = 120
 @setting("host", "ADDRESS")
 @setting("port", "N")
 @setting("data", "DIR")
+@setting("database", "URL")
 @setting("slots", "N")
 @setting("grace", "SECONDS")
 @setting("limits", "TYPE=LIMIT,...")

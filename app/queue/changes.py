@@ -114,6 +114,11 @@ class PauseChanged:
     scope: str
 
 
+@dataclass(frozen=True, slots=True)
+class MuchChanged:
+    """Other processes have changed something, and it is not known what."""
+
+
 Change = (
     RunChanged
     | RunDeleted
@@ -129,6 +134,7 @@ Change = (
     | WorkAdded
     | WorkStopped
     | ItemsStopped
+    | MuchChanged
 )
 
 

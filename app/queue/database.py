@@ -2,6 +2,10 @@
 
 SQLite runs in WAL mode with foreign keys on. `synchronous=NORMAL` survives the end of the process (kill -9) with every
 commit kept, and may lose the last commits when the machine loses power; `FULL` survives that too, for a slower commit.
+
+PostgreSQL is written by many processes, on many machines, but by one transaction at a time: each takes the database's
+write lock first. Every rule of the store that holds for one writer so holds for all of them together, and revisions
+grow in the order of the commits. The operations of a process share transactions, so that there are few of these.
 """
 
 from __future__ import annotations
@@ -28,6 +32,16 @@ FILE_NAME = "stepglass.db"
 LARGEST_WAL = 64 << 20
 """Bytes to which the write-ahead log is cut back after a long read let it grow."""
 _PATH = "path:"
+OLDEST_POSTGRES = 15
+_WRITE_LOCK = 0x57E9_61A5
+"""The advisory lock that a transaction which writes holds to its end."""
+_NOT_LOST = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+"""After how long without an answer a connection counts as lost, as libpq wants to hear it."""
+_SESSION = (
+    # The server ends the session of a process that it has lost, and so lets go of the write lock.
+    "-c idle_in_transaction_session_timeout=10s -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 "
+    "-c tcp_keepalives_count=3 -c tcp_user_timeout=10s -c timezone=UTC"
+)
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
@@ -71,6 +85,11 @@ class Database:
         return cls(_sqlite(path))
 
     @classmethod
+    def named(cls, url: str, directory: Path, synchronous: Synchronous = "NORMAL") -> Database:
+        """The PostgreSQL database of that URL, or without one the SQLite database of the directory."""
+        return cls(url) if url else cls.in_directory(directory, synchronous)
+
+    @classmethod
     def at(cls, address: str, readers: int) -> Database:
         """The database that another process calls by that address."""
         is_path = address.startswith(_PATH)
@@ -80,6 +99,12 @@ class Database:
     def address(self) -> str:
         """What another process finds this database by. A path stays a path: in a URL, `?` and `%` would mean more."""
         return f"{_PATH}{self.path}" if self.path else self.url.render_as_string(hide_password=False)
+
+    @property
+    def libpq_url(self) -> str:
+        """The URL of a PostgreSQL database as its own library has it, with when to give a connection up."""
+        url = self.url.update_query_dict({name: str(value) for name, value in _NOT_LOST.items()})
+        return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def __str__(self) -> str:
         return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
@@ -139,14 +164,26 @@ class Database:
             "max_overflow": 0,
         }
         if not self.is_sqlite:
-            return sa.create_engine(
-                self.url,
-                isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
-                pool_pre_ping=True,
-                **options,
-            )
+            return self._postgres(read_only, options)
         engine = sa.create_engine(self.url, connect_args={"check_same_thread": False}, **options)
         self._tune_sqlite(engine, read_only)
+        return engine
+
+    def _postgres(self, read_only: bool, options: dict[str, Any]) -> Engine:
+        session = _SESSION + (" -c default_transaction_read_only=on" if read_only else "")
+        engine = sa.create_engine(
+            self.url,
+            isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
+            connect_args={**_NOT_LOST, "connect_timeout": 5, "application_name": "stepglass", "options": session},
+            pool_pre_ping=True,
+            **options,
+        )
+        if not read_only:
+
+            @sa.event.listens_for(engine, "begin")
+            def begin(connection: Connection) -> None:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+
         return engine
 
     def _tune_sqlite(self, engine: Engine, read_only: bool) -> None:

@@ -18,9 +18,12 @@ from app.queue.tables import metadata, sequence
 HEAD = "0013"
 """The newest revision in `migrations/versions`."""
 
+UNFINISHED_COPY = "copying"
+"""The version of a database that is being copied into."""
 LOOK_FOR = 0.2
 """Seconds for which a file is looked through when it is opened for writing."""
-_version_table = sa.Table(
+
+version_table = sa.Table(
     "alembic_version",
     sa.MetaData(),
     sa.Column("version_num", sa.String(32), nullable=False),
@@ -35,7 +38,7 @@ def bring_up_to_date(database: Database) -> None:
     try:
         _refuse_damaged(database)
         with database.writing.connect() as connection:
-            found = _version(connection)
+            found = version_of(connection)
         if found == HEAD:
             return
         _refuse_newer(database, found)
@@ -51,7 +54,7 @@ def require_current(database: Database) -> None:
     """For those who only read. Raises DatabaseTrouble for a database that is not of schema HEAD, or cannot be read."""
     try:
         with database.read() as connection:
-            found = _version(connection)
+            found = version_of(connection)
     except sa.exc.DBAPIError as error:
         raise DatabaseTrouble(f"{database} cannot be read: {error.orig}") from error
     _refuse_newer(database, found)
@@ -70,6 +73,8 @@ def _refuse_damaged(database: Database) -> None:
 
 
 def _refuse_newer(database: Database, found: str | None) -> None:
+    if found == UNFINISHED_COPY:
+        raise DatabaseTrouble(f"{database} is a copy that was not finished; the same `stepglass copy` goes on with it")
     if found is not None and found > HEAD:
         raise DatabaseTrouble(
             f"{database} was written by a newer Stepglass (schema {found}, this one knows {HEAD}); "
@@ -77,7 +82,8 @@ def _refuse_newer(database: Database, found: str | None) -> None:
         )
 
 
-def _version(connection: sa.Connection) -> str | None:
+def version_of(connection: sa.Connection) -> str | None:
+    """Of the schema that is there; None without one."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
@@ -86,10 +92,12 @@ def _version(connection: sa.Connection) -> str | None:
 def _create(database: Database) -> None:
     """Makes what all migrations, one after the other, would have made."""
     with database.writing.begin() as connection:
+        if version_of(connection) == HEAD:
+            return  # another process was first
         metadata.create_all(connection, checkfirst=False)
-        _version_table.create(connection)
+        version_table.create(connection)
         connection.execute(sa.insert(sequence), [{"name": "job", "value": 0}, {"name": "revision", "value": 0}])
-        connection.execute(sa.insert(_version_table), {"version_num": HEAD})
+        connection.execute(sa.insert(version_table), {"version_num": HEAD})
 
 
 def migrate(database: Database, revision: str = HEAD) -> None:

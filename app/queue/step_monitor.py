@@ -1,11 +1,15 @@
 """The step monitor: hears of every commit, and tells those who watch. It never polls.
 
+Other processes' commits reach it in their order, but its own reach it at once: so it may hear of a commit before it
+hears of an earlier one.
+
 Two kinds of listeners: the runner and the hub hear the changes themselves; programs that follow `/api/events` hear
 `job_update` facts, which say what changed in the words of the page.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +17,7 @@ from typing import Literal
 
 import structlog
 
-from app.queue.changes import Change, LogGrew, RunChanged, RunDeleted, StepChanged
+from app.queue.changes import Change, LogGrew, MuchChanged, RunChanged, RunDeleted, StepChanged
 from app.queue.status import Status
 from app.queue.writer import Commit
 
@@ -40,17 +44,30 @@ class StepMonitor:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._ahead: set[int] = set()
         self.revision = 0
-        """Of the last commit heard of."""
+        """Of the last commit heard of, with all before it."""
+        self.true_until: Callable[[], float] = time.time
+        """Up to when (seconds since the epoch) nothing can have been committed that was not heard of. Where others
+        commit too, that is not always now."""
 
     def hear(self, commit: Commit) -> None:
-        self.revision = commit.revision
+        self._advance(commit)
         for listener in tuple(self._listeners):
             try:
                 listener(commit)
             except Exception:
                 # One listener's fault must not keep the others, nor the callers of the writer, from hearing.
                 log.exception("a listener of the step monitor failed", listener=repr(listener))
+
+    def _advance(self, commit: Commit) -> None:
+        if any(isinstance(change, MuchChanged) for change in commit.changes):
+            self.revision = max(self.revision, commit.revision)
+        self._ahead.add(commit.revision)
+        while self.revision + 1 in self._ahead:
+            self.revision += 1
+        if min(self._ahead) <= self.revision:
+            self._ahead = {ahead for ahead in self._ahead if ahead > self.revision}
 
     @contextmanager
     def listening(self, listener: Listener) -> Iterator[None]:

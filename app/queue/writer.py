@@ -72,10 +72,11 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one COMMIT made true."""
+    """What one COMMIT made true. `by`: the other process that made it; empty for this one."""
 
     revision: int
     changes: list[Change]
+    by: str = ""
 
 
 @dataclass(slots=True)
@@ -98,12 +99,19 @@ class _Outcome:
 class Writer:
     """Runs store verbs, in the order in which they were handed in.
 
-    `on_commit` is called on the event loop after every COMMIT that changed something, before the callers are answered.
+    `on_commit` is called on the event loop after every COMMIT that changed something, before the callers are answered;
+    `announce`, where other processes are to hear of it, within the transaction, right before the COMMIT.
     """
 
-    def __init__(self, database: Database, on_commit: Callable[[Commit], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        on_commit: Callable[[Commit], None],
+        announce: Callable[[Connection, Commit], None] | None = None,
+    ) -> None:
         self._database = database
         self._on_commit = on_commit
+        self._announce = announce
         self._operations: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._unanswered = 0
@@ -197,7 +205,9 @@ class Writer:
             for operation in batch:
                 self._perform(operation, transaction)
             changes = distinct(transaction.changes)
-            revision = transaction.new_revision() if changes else 0
+            commit = Commit(transaction.new_revision(), changes) if changes else None
+            if commit and self._announce:
+                self._announce(connection, commit)
             mark = CommitMark.left_in(connection)
         except Exception as error:
             if fault_of(error) not in (None, Fault.FULL, Fault.BUSY):
@@ -210,7 +220,7 @@ class Writer:
             if not self._was_stored(mark, error):
                 raise
         self.committed_at = transaction.now
-        return Commit(revision, changes) if changes else None
+        return commit
 
     def _was_stored(self, mark: CommitMark, error: Exception) -> bool:
         """Whether the COMMIT that ended with this error was carried out all the same. Asks until it is told."""

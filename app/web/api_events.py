@@ -22,6 +22,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from sse_starlette import EventSourceResponse
 
+from app.queue.changes import MuchChanged
 from app.queue.places import LARGEST
 from app.queue.records import JobRecord
 from app.queue.snapshot import Snapshot
@@ -108,12 +109,20 @@ class JobEvents:
             self._followers.discard(follower)
 
     def _hear(self, commit: Commit) -> None:
+        if any(isinstance(change, MuchChanged) for change in commit.changes):
+            self._start_anew()
         for update in job_updates(commit.changes):
             self._number += 1
             fact = Fact(self._number, update)
             self._kept.append(fact)
             for follower in self._followers:
                 follower.hear(fact)
+
+    def _start_anew(self) -> None:
+        """Facts were missed: every follower is sent away, and told to read everything again when it comes back."""
+        self._epoch = f"{time.time_ns():x}"
+        self._kept.clear()
+        self._end_all()
 
     def _beginning(self, follower: Follower, last_event_id: str | None) -> bytes:
         greeting = f": following\nretry: 1000\nid: {self._epoch}-{self._number}\n".encode()

@@ -207,7 +207,7 @@ class Runner:
                     self._deadlines.look_again(manager_id)
                 case PriorityChanged(manager_id, priority):
                     self._lanes.prioritise(manager_id, priority)
-                case RunDeleted(manager_id):
+                case RunDeleted(manager_id) if not commit.by:
                     self._sweeping.sweep(manager_id)
                 case _:
                     continue

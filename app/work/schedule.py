@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from app.queue.changes import RunChanged, RunDeleted, ScheduleChanged
+from app.queue.changes import MuchChanged, RunChanged, RunDeleted, ScheduleChanged
 from app.queue.run_plan import RunPlan
 from app.queue.schedule_reading import ScheduleRecord
 from app.queue.status import FINAL
@@ -136,7 +136,7 @@ class Scheduler:
 
     def _hear(self, commit: Commit) -> None:
         for change in commit.changes:
-            if isinstance(change, ScheduleChanged):
+            if isinstance(change, ScheduleChanged | MuchChanged):
                 self._stale = True
                 self._wake.set()
             elif isinstance(change, RunChanged | RunDeleted) and change.status in FINAL and self._waiting:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from contextlib import asynccontextmanager
 import jinja2
 from sse_starlette import EventSourceResponse
 
+from app.queue.changes import MuchChanged
 from app.queue.writer import Commit
 from app.web import dom
 from app.web.access import Access
@@ -98,8 +98,9 @@ class Live:
         return channel
 
     def _hear(self, commit: Commit) -> None:
+        anything = any(isinstance(change, MuchChanged) for change in commit.changes)
         for channel in self._channels.values():
-            if any(map(channel.view.concerns, commit.changes)):
+            if anything or any(map(channel.view.concerns, commit.changes)):
                 channel.hear()
 
     def _leave(self, channel: Channel, subscriber: Subscriber, browser: str | None) -> None:
@@ -115,11 +116,15 @@ class Live:
             del self._channels[channel.view.url]
 
     async def _beat(self) -> None:
+        """Without a sign of life from the database there is none for the page, which then says since when."""
+        said = 0.0
         while True:
             await asyncio.sleep(self._heartbeat)
-            greeting = self._greeting()
-            for channel in tuple(self._channels.values()):
-                channel.beat(greeting)
+            true_until = self._access.monitor.true_until()
+            if true_until > said:
+                said, greeting = true_until, self._greeting()
+                for channel in tuple(self._channels.values()):
+                    channel.beat(greeting)
 
     def _greet_all(self) -> None:
         """The storage is in trouble, or works again: every page hears of it at once."""
@@ -130,7 +135,7 @@ class Live:
     def _greeting(self) -> str:
         """The sign of life, with the time up to which the page is known to be true; and the trouble of the storage."""
         painter = self.easel.painter
-        liveness = painter.piece("liveness.html", dom.LIVENESS, at=time.time())
+        liveness = painter.piece("liveness.html", dom.LIVENESS, at=self._access.monitor.true_until())
         storage = painter.piece("storage.html", dom.STORAGE)
         template = painter.environment.get_template("fragments/swaps.html")
         # Morphed, so that what stays as it is is not read out again.

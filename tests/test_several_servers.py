@@ -1,0 +1,38 @@
+"""Several servers on one PostgreSQL: each shows what the others did, and all of them work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.stepglass import definitions, serving, stepglass
+
+
+@pytest.fixture
+def address(postgres_database: str) -> str:
+    return postgres_database.replace("postgresql+psycopg", "postgresql")
+
+
+def test_a_viewer_of_one_server_sees_what_another_one_did(tmp_path: Path, address: str) -> None:
+    ours = definitions(tmp_path / "definitions")
+    options = ("--database", address, "--definitions", ours)
+    with (
+        serving(tmp_path / "a", *options, "--slots", "0") as a,
+        serving(tmp_path / "b", *options) as b,
+        httpx.Client(base_url=a.url, timeout=20) as client,
+        client.stream("GET", "/api/events") as events,
+    ):
+        lines = events.iter_lines()
+        assert next(lines) == ": following"
+        started = httpx.post(f"{b.url}/api/jobs", json={"definition": "quick"}).raise_for_status().json()
+        updates = (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
+        for update in updates:
+            if update["context"] == "job" and update["status"] == "completed":
+                break
+        job = client.get(f"/api/jobs/{started['job_id']}").json()
+        assert (job["status"], job["counts"]["completed"]) == ("completed", 3)
+    checked = stepglass("check", "--database", address)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
