@@ -17,6 +17,7 @@ import structlog
 
 from app.queue.changes import (
     ItemsStopped,
+    MuchChanged,
     PriorityChanged,
     RunChanged,
     RunDeleted,
@@ -32,6 +33,7 @@ from app.queue.step_monitor import StepMonitor
 from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, steps_of, workable_steps
 from app.queue.store.deadlines import end_overdue
 from app.queue.store.delete import deletions_begun
+from app.queue.store.held import not_held
 from app.queue.store.limiting import set_type_limits
 from app.queue.store.owners import OwnerLost
 from app.queue.store.plan import ClaimedPlan, claim_plans
@@ -108,6 +110,7 @@ class Runner:
         self._planning = Planning(self._outbox, writer, url, self._processes, self._wake.set)
         self._sweeping = Sweeping(writer)
         self._plans_waiting = True
+        self._behind = False
         self._deadlines = Deadlines(lambda *reached: self._spawn(self._end_overdue(*reached)))
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped_meanwhile: set[int] = set()
@@ -209,6 +212,8 @@ class Runner:
                     self._lanes.prioritise(manager_id, priority)
                 case RunDeleted(manager_id) if not commit.by:
                     self._sweeping.sweep(manager_id)
+                case MuchChanged():
+                    self._behind = True
                 case _:
                     continue
             self._wake.set()
@@ -222,6 +227,7 @@ class Runner:
             if self._stopping:
                 return
             try:
+                await self._catch_up()
                 await self._claim_plans()
                 await self._claim_items()
             except WriteFailed:
@@ -234,6 +240,25 @@ class Runner:
                 log.exception("claiming failed")
                 await asyncio.sleep(TROUBLE_PAUSE)
                 self._wake.set()
+
+    async def _catch_up(self) -> None:
+        """Others have changed something, and it was not heard what: any step may have work, and anything that runs may
+        have been ended."""
+        if not self._behind:
+            return
+        self._behind = False
+        try:
+            over = await self._writer(not_held, {each.item.id: each.item.attempt for each in self.running()})
+            steps = await self._writer(workable_steps)
+        except Exception:
+            self._behind = True
+            raise
+        self._plans_waiting = True
+        self._loop_work.cancel(over)
+        self._process_work.cancel(over)
+        for step in steps:
+            self._open(step)
+            self._lanes.fill(step.step_id, 0.0)
 
     async def _claim_plans(self) -> None:
         if not self._plans_waiting or self._slots == 0:
