@@ -74,5 +74,3 @@ async def test_test_job_generator_fails_and_logs_as_told(tmp_path: Path) -> None
     steps = {step["name"]: step["counts"]["total"] for step in run["steps"]}
     assert steps == {"fast": 5, "high_volume": 3, "slow": 2, "recursive": 3 + 6 + 12}
     assert run["status"] == "completed" and 0 < run["counts"]["failed"] < run["counts"]["total"]
-    again = await ran("test_job_generator", tmp_path, slow_delay_ms=0, high_volume_lines=20)
-    assert again["counts"] == run["counts"], "the seed decides which of them fail"

@@ -74,6 +74,7 @@ async def test_a_schedule_is_known_by_its_definition(scheduled: Queue) -> None:
         ("UPDATE schedule SET cron = 'often'", "must have five fields"),
         ("UPDATE schedule SET time_zone = 'Moon/Crater'", "'0 * * * *' in 'Moon/Crater' cannot be understood"),
         ("UPDATE schedule SET next_at = next_at + 1", f"it waits for {NOON + 2 * HOUR + 1}, when 0 * * * * in Europe"),
+        ("UPDATE schedule SET paused_by = 'ann'", "schedule of trial: it goes on, but says that ann paused it"),
         ("UPDATE schedule_tick SET manager_id = NULL", f"tick {NOON} of trial: it started a run, but does not say"),
         ("UPDATE schedule_tick SET manager_id = 999", f"tick {NOON} of trial: it names run 999, which never was one"),
         ("UPDATE schedule_tick SET manager_id = 2", f"tick {NOON} of trial: it names run 2, which never was one"),
