@@ -26,6 +26,8 @@ from app.queue.store.failure_groups import OTHER
 from app.queue.tables import (
     document,
     failure_group,
+    frozen_job,
+    frozen_set,
     log_counter,
     log_entry,
     manager_job,
@@ -186,6 +188,15 @@ def _open_failures(connection: Connection) -> Iterator[str]:
         yield f"step {step_id}: it {noted} noted among those whose planning failed"
 
 
+def _frozen_sets(connection: Connection) -> Iterator[str]:
+    """Each set that can be confirmed, or was, holds as many jobs as it says."""
+    counted = select(frozen_job.c.set_id, func.count()).group_by(frozen_job.c.set_id)
+    there = {row[0]: row[1] for row in connection.execute(counted)}
+    for row in connection.execute(select(frozen_set).where(frozen_set.c.total.is_not(None))):
+        if (number := there.get(row.id, 0)) != row.total:
+            yield f"frozen set {row.id}: it says {row.total} jobs, there are {number}"
+
+
 def _minutes(connection: Connection) -> Iterator[str]:
     """No minute has fewer endings than work items that ended in it (some may have been removed since). One that ends
     when it began did so at another minute, of a clock that was set back while it ran."""
@@ -342,6 +353,7 @@ _EXAMINATIONS: tuple[Callable[[Connection], Iterator[str]], ...] = (
     _failure_groups,
     _failure_lists,
     _open_failures,
+    _frozen_sets,
     _minutes,
     _parents,
     _documents,

@@ -164,6 +164,14 @@ async def test_whatever_has_not_ended_is_cancelled_and_the_bulk_action_itself_is
     assert queue.run(bulk_of.manager_id).status == "running"
 
 
+async def test_a_list_that_lost_a_job_is_found_by_the_audit(queue: Queue) -> None:
+    await run_with_failures(queue, "a", "b")
+    bulk_of = await Bulk.of(queue, FAILED_ITEMS)
+    await queue.write(end_set, bulk_of.frozen.id, 3)
+    assert audit.check(queue.database) == [f"frozen set {bulk_of.frozen.id}: it says 3 jobs, there are 2"]
+    await queue.write(end_set, bulk_of.frozen.id, 2)
+
+
 async def test_a_frozen_list_is_used_once(queue: Queue) -> None:
     await run_with_failures(queue, "a")
     bulk_of = await Bulk.of(queue, FAILED_ITEMS)

@@ -114,6 +114,7 @@ _some_jobs = (
     select(frozen_job.c.number).where(frozen_job.c.set_id == bindparam("of_set")).limit(SWEPT_AT_ONCE).scalar_subquery()
 )
 _forget_jobs = delete(frozen_job).where(frozen_job.c.set_id == bindparam("of_set"), frozen_job.c.number.in_(_some_jobs))
+_close_set = update(frozen_set).where(frozen_set.c.id == bindparam("of_set")).values(total=None)
 _forget_set = delete(frozen_set).where(frozen_set.c.id == bindparam("of_set"))
 
 
@@ -144,6 +145,7 @@ def sweep_sets(transaction: Transaction) -> bool:
     old = transaction.connection.execute(_old, {"before": transaction.now - KEPT}).scalar_one_or_none()
     if old is None:
         return False
+    transaction.connection.execute(_close_set, {"of_set": old})  # nobody may confirm what is left of it
     if transaction.connection.execute(_forget_jobs, {"of_set": old}).rowcount < SWEPT_AT_ONCE:
         transaction.connection.execute(_forget_set, {"of_set": old})
     return True
