@@ -64,13 +64,17 @@ SEED = int(os.environ.get("SEED", "1"))
 """Another number draws other histories."""
 CHECKED = 1 if HISTORIES < 100 else 4
 """After so many moves everything is compared; nothing that is wrong mends itself."""
-ENOUGH = 1000
+ENOUGH = 5000
 """Of so many histories, everything that can happen has happened in some."""
 
 HAPPENS = {
-    *(f"cancel an item that is {status}" for status in ("pending", "running", "completed", "failed", "cancelled")),
-    *(f"cancel a step that is {status}" for status in Status),
-    *(f"{end} a run that is {status}" for end in ("cancel", "timeout of") for status in Status if status != "skipped"),
+    *(f"cancel an item that is {status}" for status in ("pending", "running", "completed", "cancelled")),
+    *(f"cancel a step that is {status}" for status in Status if status != "failed"),
+    *(
+        f"{end} a run that is {status}"
+        for end in ("cancel", "timeout of")
+        for status in ("pending", "running", "failed")
+    ),
     *(f"retry of a{scope}" for scope in ("n item", " group", " step", " run")),
     *(f"retry of a{scope} and what was cancelled" for scope in ("n item", " step", " run")),
     "retry of a run beside which there is room for none",
@@ -498,7 +502,8 @@ class Histories(RuleBasedStateMachine):
             chosen += [item for item in items.values() if item.status == "cancelled"]
         again = Again(run.id, None if scope == "run" else step.id, cancelled=cancelled)
         if scope == "item":
-            item_id = sorted(items)[pick % len(items)]
+            failed = [item_id for item_id, item in sorted(items.items()) if item.status == "failed"]
+            item_id = self._rather(pick, failed, sorted(items))
             chosen = [item for item in chosen if item is items[item_id]]
             again = replace(again, worker_id=item_id)
         elif scope == "group":
