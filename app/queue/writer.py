@@ -198,7 +198,7 @@ class Writer:
                 self._perform(operation, transaction)
             changes = distinct(transaction.changes)
             revision = transaction.new_revision() if changes else 0
-            mark = CommitMark.left_in(connection)
+            mark = CommitMark.left_in(connection, revision)
         except Exception as error:
             if fault_of(error) not in (None, Fault.FULL, Fault.BUSY):
                 connection.invalidate()  # a connection made anew may find things better

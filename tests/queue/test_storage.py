@@ -56,7 +56,7 @@ TROUBLES = [
 ]
 
 
-@pytest.mark.parametrize(("trouble", "fault", "words"), TROUBLES, ids=lambda value: str(value).split(".")[-1])
+@pytest.mark.parametrize(("trouble", "fault", "words"), TROUBLES, ids=["busy", "read_only"])
 async def test_trouble_is_told_and_work_goes_on_by_itself(
     queue: Queue, trouble: Callable[[Database], AbstractContextManager[None]], fault: Fault, words: str
 ) -> None:
