@@ -10,10 +10,9 @@ from sqlalchemy.engine import Connection
 
 from app.queue.database import Database
 
-_LEAVE = (
-    "INSERT INTO sequence (name, value) VALUES ('commit', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-)
-_READ = "SELECT value FROM sequence WHERE name = 'commit'"
+_OWN = "commit"
+_LEAVE = "INSERT INTO sequence (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_READ = "SELECT value FROM sequence WHERE name = ?"
 
 
 class NotYetKnown(Exception):
@@ -22,18 +21,21 @@ class NotYetKnown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CommitMark:
-    """On SQLite, which has one writer: a number of its own that the latest transaction leaves. On PostgreSQL: the
-    number that the server gave the transaction."""
+    """On SQLite, which has one writer: the number of that name in `sequence`, which the latest transaction leaves. On
+    PostgreSQL: the number that the server gave the transaction."""
 
+    name: str
     number: int
 
     @classmethod
-    def left_in(cls, connection: Connection) -> CommitMark:
-        """Marks the transaction."""
+    def left_in(cls, connection: Connection, revision: int) -> CommitMark:
+        """Marks the transaction. `revision`: that which it makes, a mark already; 0 if it makes none."""
         if connection.dialect.name == "postgresql":
-            return cls(connection.exec_driver_sql("SELECT txid_current()").scalar_one())
-        made = cls(randbits(62))
-        connection.exec_driver_sql(_LEAVE, (made.number,))
+            return cls("", connection.exec_driver_sql("SELECT txid_current()").scalar_one())
+        if revision:
+            return cls("revision", revision)
+        made = cls(_OWN, randbits(62))
+        connection.exec_driver_sql(_LEAVE, (made.name, made.number))
         return made
 
     def is_found(self, database: Database, overwrite: bool) -> bool:
@@ -44,9 +46,9 @@ class CommitMark:
         with database.writing.begin() as connection:
             if connection.dialect.name == "postgresql":
                 return self._asked_of_server(connection)
-            found = connection.exec_driver_sql(_READ).scalar_one_or_none() == self.number
+            found = connection.exec_driver_sql(_READ, (self.name,)).scalar_one_or_none() == self.number
             if overwrite and not found:
-                CommitMark.left_in(connection)
+                CommitMark.left_in(connection, 0)
         return found
 
     def _asked_of_server(self, connection: Connection) -> bool:

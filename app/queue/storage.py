@@ -181,7 +181,7 @@ class Storage:
 
     async def _look_again(self) -> None:
         if self.is_damaged:
-            if await asyncio.to_thread(self._damage):
+            if await self._is_still_damaged():
                 return
             assert self.trouble
             self.trouble = replace(self.trouble, fault=Fault.FAILING)  # so that the writer writes again
@@ -195,3 +195,10 @@ class Storage:
         if self.stops_work or time.monotonic() - began < SLOW:
             self._settle()
         self._wake()
+
+    async def _is_still_damaged(self) -> bool:
+        try:
+            return await asyncio.to_thread(self._damage) is not None
+        except Exception as error:  # it cannot even be looked through
+            log.debug("the storage is still damaged", reason=str(error))
+            return True

@@ -208,7 +208,7 @@ class Writer:
             commit = Commit(transaction.new_revision(), changes) if changes else None
             if commit and self._announce:
                 self._announce(connection, commit)
-            mark = CommitMark.left_in(connection)
+            mark = CommitMark.left_in(connection, commit.revision if commit else 0)
         except Exception as error:
             if fault_of(error) not in (None, Fault.FULL, Fault.BUSY):
                 connection.invalidate()  # a connection made anew may find things better

@@ -24,6 +24,7 @@ from app.queue.actor import Actor, Place
 from app.queue.database import Database
 from app.queue.documents import Document
 from app.queue.pauses import QUEUE, Scope
+from app.queue.retention import OverdueRun
 from app.queue.retrying import Again
 from app.queue.run_plan import RunPlan, StepPlan
 from app.queue.schema import bring_up_to_date
@@ -37,7 +38,7 @@ from app.queue.store.plan import NewItem, claim_plans
 from app.queue.store.schedules import pause_schedule, set_schedule
 from app.queue.tables import metadata
 from app.queue.ticks import Cron, Due
-from app.queue.writer import WriteFailed
+from app.queue.writer import Transaction, WriteFailed
 from tests.queue.conftest import Queue
 from tests.queue.storage_faults import Commit, commits, error_of
 
@@ -105,6 +106,12 @@ async def furnish(queue: Queue) -> None:
     await queue.write(switch, "off", False)
     await queue.write(pause_as, QUEUE, ANN)
     await queue.write(pause_as, Scope("somewhere"), ANN)
+    await queue.write(end_at_noon)
+
+
+def end_at_noon(transaction: Transaction) -> None:
+    run = metadata.tables["manager_job"]
+    transaction.connection.execute(sa.update(run).where(run.c.id == OVER).values(finished_at=NOON))
 
 
 OTHERS: dict[str, tuple[Any, ...]] = {
@@ -137,6 +144,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "rerun_as": (RunPlan("over", "Over", (ONE,), rerun_of=OVER), ANN, "key"),
     "resume_as": (Scope("somewhere"), ANN),
     "resume_schedule": ("paused", NOON),
+    "retire": (OverdueRun(OVER, NOON, "kept for 30 days"),),
     "retry": (Again(OVER), "retried by ann"),
     "retry_as": (Again(OVER), ANN),
     "save_documents": (STEP_ONE, [Saving(Document("/old", "new", "text", "trial", tags=("t",)), A)]),
@@ -198,7 +206,6 @@ async def opened(file: Path, folder: Path, verb: str) -> AsyncIterator[Queue]:
         queue.commits.clear()
     yield queue
     await queue.write.close()
-    assert audit.check(queue.database) == []
     queue.database.close()
 
 
@@ -272,4 +279,5 @@ async def test_whoever_calls_hears_what_the_database_holds(furnished: Path, tmp_
         with after_the_commit(queue.database):
             assert await queue.write(VERBS[verb], *ARGUMENTS[verb]) == answer
         assert content(queue.database) == done
+        assert audit.check(queue.database) == []
         assert [commit.changes for commit in queue.commits] == [commit.changes for commit in heard]

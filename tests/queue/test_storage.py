@@ -56,7 +56,7 @@ TROUBLES = [
 ]
 
 
-@pytest.mark.parametrize(("trouble", "fault", "words"), TROUBLES, ids=lambda value: str(value).split(".")[-1])
+@pytest.mark.parametrize(("trouble", "fault", "words"), TROUBLES, ids=["busy", "read_only"])
 async def test_trouble_is_told_and_work_goes_on_by_itself(
     queue: Queue, trouble: Callable[[Database], AbstractContextManager[None]], fault: Fault, words: str
 ) -> None:
@@ -121,6 +121,9 @@ async def test_nothing_is_written_into_a_damaged_file_until_it_is_sound_again(qu
         with pytest.raises(WriteFailed):
             await queue.start(STEP, definition="refused")
         assert queue.database.path and queue.database.path.read_bytes() == damaged
+        away = queue.database.path.rename(queue.database.path.with_suffix(".away"))
+        assert await queue.write.storage._is_still_damaged()  # which nobody could tell
+        away.rename(queue.database.path)
     await until(queue, lambda: queue.write.storage.trouble is None)
     assert await queue.start(STEP, definition="after") == 41
     assert len(queue.changes) > len(before)

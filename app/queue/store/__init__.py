@@ -1,6 +1,6 @@
 """The store verbs: the whole write surface of the queue.
 
-start  plan  claim  finish  release  rescue  owners  cancel  retry  delete  log  save documents  switch
+start  plan  claim  finish  release  rescue  owners  cancel  retry  delete  retire  log  save documents  switch
 
 Each is a function of an open `Transaction`, handed to the `Writer`. The guard is in the write: a statement moves a
 job only
