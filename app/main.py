@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -26,24 +23,22 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
 from app import __version__, steps
+from app.catalog import DefinitionCatalog, DefinitionEditor
 from app.queue.announcing import hearing_others
 from app.queue.database import Database
 from app.queue.ownership import Ownership, owning
 from app.queue.retention import Keep
-from app.queue.run_plan import RunPlan
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.start import DefinitionDisabled
 from app.queue.writer import Writer
 from app.resources import definitions_dir
 from app.settings import Settings
 from app.web import errors, security
-from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable, ScheduleSummary, TextProblem
+from app.web.access import Access
 from app.web.api import api_router
 from app.web.api_events import JobEvents, events
 from app.web.api_schedules import schedules_router
-from app.web.editor import CheckedText, NotEditable, OpenedText, TextChanged
 from app.web.health import health
 from app.web.live.hub import Live
 from app.web.request import StepglassRequest
@@ -64,16 +59,12 @@ from app.web.system_facts import (
 )
 from app.web.system_pages import system_router
 from app.web.templating import environment, template_config
-from app.work import definition_editing
 from app.work.bulk_work import bulk_step_types
-from app.work.definition_editing import Checked, Editing
-from app.work.definition_schedule import Schedule
-from app.work.definitions import Definition, DefinitionEntry, Definitions, UnknownDefinition
+from app.work.definition_editing import Editing
 from app.work.own_step_types import load_step_types
 from app.work.page_rules import PageRules
-from app.work.problems import ProblemsError, printable
-from app.work.registry import AnyStepType, StepTypes
-from app.work.repeating import against_repeating
+from app.work.problems import printable
+from app.work.registry import AnyStepType
 from app.work.retention import Retention
 from app.work.runner import Runner
 from app.work.schedule import Scheduler
@@ -83,136 +74,6 @@ log = structlog.get_logger(__name__)
 
 LAST_WRITES = 10.0
 """Seconds that giving back what was running may take when the server stops."""
-
-
-class DefinitionCatalog:
-    """The definitions of some folders, as the web finds and starts them."""
-
-    def __init__(self, step_types: StepTypes, rules: PageRules, keep: Keep, *folders: Path) -> None:
-        self.keep = keep
-        self.files = Definitions(step_types, *folders, rule=rules.of_file)
-        self.troubles = step_types.not_loaded
-        self.editor: DefinitionEditor | None = None
-        self._rules, self._step_types = rules, step_types
-
-    def definitions(self) -> Sequence[DefinitionSummary]:
-        return [_summary(entry, self._rules, self.keep) for entry in self.files.all()]
-
-    def entries(self) -> Sequence[DefinitionEntry]:
-        """As the scheduler and bulk actions need them."""
-        return self.files.all()
-
-    def plan(self, definition: str, parameters: Mapping[str, Any]) -> RunPlan:
-        """`definition`: an id, or the absolute path of a `.toml` file. Raises NoSuchDefinition, NotStartable or
-        DefinitionDisabled."""
-        try:
-            return self._startable(definition).resolve(parameters)
-        except UnknownDefinition as error:
-            raise NoSuchDefinition(str(error)) from error
-        except ProblemsError as error:
-            raise NotStartable(_by_key(error)) from error
-
-    def ensure_repeatable(self, plan: RunPlan) -> None:
-        """Raises NotStartable if something is against it: what its text may not do now, or what a step cannot."""
-        if problems := against_repeating(plan, self._rules, self._step_types):
-            raise NotStartable(_by_key(ProblemsError(problems)))
-
-    def _startable(self, definition: str) -> Definition:
-        is_file = definition.endswith(".toml") and Path(definition).is_absolute()
-        found = self.files.load(Path(definition)) if is_file else self.files.get(definition)
-        if not found.enabled:
-            raise DefinitionDisabled(found.id, f"set `enabled = true` in {printable(str(found.path))}")
-        return found
-
-
-class DefinitionEditor:
-    """Editing, as the web knows it."""
-
-    def __init__(self, editing: Editing) -> None:
-        self._editing = editing
-        self.folder = editing.folder
-
-    def open(self, id: str) -> OpenedText | None:
-        with _told_to_the_web():
-            return self._editing.open(id)
-
-    def check(self, text: str, id: str | None = None) -> CheckedText:
-        return self._editing.check(text, id)
-
-    def ensure_unchanged(self, checked: CheckedText, base: str) -> None:
-        assert isinstance(checked, Checked)
-        with _told_to_the_web():
-            self._editing.ensure_unchanged(checked, base)
-
-    def save(self, checked: CheckedText, text: str, base: str) -> None:
-        assert isinstance(checked, Checked)
-        with _told_to_the_web():
-            self._editing.save(checked, text, base)
-
-    def delete(self, id: str, base: str) -> None:
-        with _told_to_the_web():
-            self._editing.delete(id, base)
-
-
-@contextmanager
-def _told_to_the_web() -> Iterator[None]:
-    try:
-        yield
-    except definition_editing.NotEditable as error:
-        raise NotEditable(str(error)) from error
-    except definition_editing.Changed as error:
-        raise TextChanged(str(error), error.now, error.base) from error
-
-
-def _summary(entry: DefinitionEntry, rules: PageRules, keep: Keep) -> DefinitionSummary:
-    found = entry.definition
-    summary = DefinitionSummary(
-        entry.id,
-        entry.id,
-        "",
-        (),
-        enabled=False,
-        problem="\n".join(map(str, entry.problems)),
-        text=entry.text,
-        path=str(entry.path),
-        bundled=entry.is_bundled,
-        problems=tuple(TextProblem(each.line, each.key, each.message) for each in entry.problems),
-    )
-    if found is None:
-        return summary
-    return replace(
-        summary,
-        name=found.name,
-        description=found.description,
-        tags=found.tags,
-        enabled=found.enabled,
-        parameters=tuple((each.name, each.type, each.default, each.help) for each in found.parameters),
-        concurrency=found.concurrency,
-        from_page=rules.wrote(found.text),
-        obstacle="\n".join(map(str, found.obstacles())),
-        schedule=_schedule_summary(found.schedule),
-        priority=found.priority,
-        limits=found.limits_told,
-        keep=found.keep | keep,
-    )
-
-
-def _schedule_summary(schedule: Schedule | None) -> ScheduleSummary | None:
-    if schedule is None:
-        return None
-    texts = (
-        (name, value if isinstance(value, str) else json.dumps(value)) for name, value in schedule.parameters.items()
-    )
-    return ScheduleSummary(schedule.cron, schedule.missed, tuple(texts))
-
-
-def _by_key(error: ProblemsError) -> dict[str, str]:
-    problems: dict[str, str] = {}
-    for problem in error.problems:
-        message = f"line {problem.line}: {problem.message}" if problem.line else problem.message
-        key = problem.key or "definition"
-        problems[key] = f"{problems[key]}; {message}" if key in problems else message
-    return problems
 
 
 class Stepglass:
@@ -231,15 +92,17 @@ class Stepglass:
         self.catalog = self._catalog(settings)
 
     def _catalog(self, settings: Settings) -> DefinitionCatalog:
-        with Snapshot.of(self.database) as snapshot:
-            page_texts = snapshot.page_texts()
-        rules = PageRules(self._step_types, page_texts, allow_all=settings.edit_unsafe_steps == "on")
-        keep = Keep(settings.keep_days, settings.keep_runs)
-        catalog = DefinitionCatalog(self._step_types, rules, keep, *settings.definitions, definitions_dir())
+        rules = PageRules(self._step_types, self._page_texts(), allow_all=settings.edit_unsafe_steps == "on")
+        keep, folders = Keep(settings.keep_days, settings.keep_runs), (*settings.definitions, definitions_dir())
+        catalog = DefinitionCatalog(self._step_types, rules, self._page_texts, keep, *folders)
         if settings.edit_definitions == "on":
             editing = Editing(catalog.files, self._step_types, rules, settings.definitions)
             catalog.editor = DefinitionEditor(editing)
         return catalog
+
+    def _page_texts(self) -> frozenset[str]:
+        with Snapshot.of(self.database) as snapshot:
+            return snapshot.page_texts()
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[Access]:
@@ -247,11 +110,12 @@ class Stepglass:
         monitor = StepMonitor()
         with Snapshot.of(self.database) as snapshot:
             monitor.revision = snapshot.revision
-        async with (
-            hearing_others(self.database, monitor) as announce,
-            self._working(monitor, Writer(self.database, monitor.hear, announce)) as access,
-        ):
-            yield access
+        with monitor.listening(self.catalog.hear):
+            async with (
+                hearing_others(self.database, monitor) as announce,
+                self._working(monitor, Writer(self.database, monitor.hear, announce)) as access,
+            ):
+                yield access
 
     @asynccontextmanager
     async def _working(self, monitor: StepMonitor, writer: Writer) -> AsyncIterator[Access]:

@@ -52,6 +52,13 @@ class DocumentsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class PageTextSaved:
+    """The page is about to write a definition; the digest of what it says."""
+
+    digest: str
+
+
 class DefinitionsChanged:
     """A definition was switched on or off, or the files of the definitions are others."""
 
@@ -126,6 +133,7 @@ Change = (
     | LogGrew
     | DocumentsChanged
     | DefinitionsChanged
+    | PageTextSaved
     | ScheduleChanged
     | PauseChanged
     | OwnersChanged

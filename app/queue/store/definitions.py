@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, insert, select
 
 from app.queue.actor import Actor
-from app.queue.changes import DefinitionsChanged
+from app.queue.changes import DefinitionsChanged, PageTextSaved
 from app.queue.definition_actions import said_of_definition
 from app.queue.store.actions import record
 from app.queue.tables import page_text, switched_off_definition
@@ -34,6 +34,7 @@ def record_page_text(transaction: Transaction, digest: str, definition: str) -> 
     if transaction.connection.execute(known).first() is None:
         row = {"digest": digest, "definition": definition, "at": transaction.now}
         transaction.connection.execute(insert(page_text), row)
+        transaction.changes.append(PageTextSaved(digest))
 
 
 def note_new_files(transaction: Transaction) -> None:
