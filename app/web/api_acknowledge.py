@@ -17,7 +17,7 @@ from app.web.api_control import JobId, Pattern
 from app.web.control import failures_of
 from app.web.dependencies import AnyRequest
 from app.web.errors import error_answers
-from app.web.json_shapes import Acknowledged
+from app.web.json_control import Acknowledged
 from app.web.who import at_the_api
 
 

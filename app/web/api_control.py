@@ -22,7 +22,7 @@ from app.web.access import Access
 from app.web.control import again_of, concurrency_of, plan_rerun, target_of, whole_run
 from app.web.dependencies import AnyRequest
 from app.web.errors import Conflict, error_answers
-from app.web.json_shapes import Cancelled, Deleted, Rerun, Retried
+from app.web.json_control import Cancelled, Deleted, Rerun, Retried
 from app.web.who import at_the_api
 
 JobId = Annotated[int, Parameter(ge=1, le=LARGEST, description="The id of a run, a step or a work item.")]

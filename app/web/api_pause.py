@@ -20,7 +20,7 @@ from app.web.api_control import JobId
 from app.web.control import whole_run
 from app.web.dependencies import AnyRequest
 from app.web.errors import Conflict, error_answers
-from app.web.json_shapes import PauseJson, Pauses, Pausing
+from app.web.json_control import PauseJson, Pauses, Pausing
 from app.web.who import at_the_api
 
 DefinitionId = Annotated[str, Parameter(max_length=200, description="The id of a definition.")]

@@ -22,7 +22,8 @@ from app.web import dom
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
 from app.web.dependencies import AnyRequest
 from app.web.errors import Conflict, error_answers
-from app.web.json_shapes import Pausing, Revision, moment
+from app.web.json_control import Pausing
+from app.web.json_shapes import Revision, moment
 from app.web.who import at_the_api
 
 DefinitionId = Annotated[str, Parameter(max_length=200, examples=[Example(value="codebase_classify")])]

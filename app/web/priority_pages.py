@@ -19,7 +19,7 @@ from app.web.api_control import JobId
 from app.web.control import whole_run
 from app.web.dependencies import AnyRequest, TheAccess
 from app.web.errors import Conflict, error_answers
-from app.web.json_shapes import Prioritised
+from app.web.json_control import Prioritised
 from app.web.who import at_the_api, at_the_page
 
 ToPriority = Annotated[
