@@ -52,13 +52,13 @@ class DocumentsChanged:
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class PageTextSaved:
     """The page is about to write a definition; the digest of what it says."""
 
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
 class DefinitionsChanged:
     """A definition was switched on or off, or the files of the definitions are others."""
 
