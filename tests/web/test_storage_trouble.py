@@ -44,10 +44,10 @@ def test_what_the_database_says_is_text(pages: Pages) -> None:
 async def test_an_open_page_hears_of_it_at_once_and_of_its_end(stage: Stage, live: Live) -> None:
     reader: Any = live.subscribe(QueueView(), None, stage.access.monitor.revision)
     heard = reader.frames()
-    assert b'<div id="storage" role="status"></div>' in await anext(heard)
+    assert b'<div id="storage" class="storage" role="status"></div>' in await anext(heard)
     storage = stage.access.writer.storage
     storage.failed(Fault.FULL, "database or disk is full")
     assert b"make room on its disk" in await anext(heard)
     await storage._look_again()
-    assert b'<div id="storage" role="status"></div>' in await anext(heard)
+    assert b'<div id="storage" class="storage" role="status"></div>' in await anext(heard)
     reader.end()
