@@ -142,7 +142,7 @@ class Settings:
         default="",
         metadata=_about(
             _database,
-            "postgresql://user@host/name, instead of SQLite in the data directory; several servers may share it.",
+            "postgresql://user@host/name, instead of SQLite in the data directory. Servers may share it.",
         ),
     )
     host: str = field(

@@ -28,7 +28,7 @@ from app.cli.refusals import Refusal, refusals
 from app.cli.terminal_text import plain
 from app.main import create_app
 from app.queue.bulk_rules import BulkAction
-from app.queue.database import Database
+from app.queue.database import FILE_NAME
 from app.queue.models import Kind
 from app.queue.ownership import Owner
 from app.queue.places import LARGEST
@@ -60,7 +60,7 @@ class Call:
 
 def _options(command: F) -> F:
     command = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")(command)
-    for name, metavar in (("steps", "PATH"), ("definitions", "DIR"), ("data", "DIR")):
+    for name, metavar in (("steps", "PATH"), ("definitions", "DIR"), ("database", "URL"), ("data", "DIR")):
         command = setting(name, metavar)(command)
     return command
 
@@ -217,10 +217,8 @@ def _carried_out(call: Call, options: Mapping[str, str | None]) -> tuple[dict[st
     """The answer to the call, and whether this process gave it itself. Raises Refusal."""
     log_to_stderr(logging.WARNING)
     settings = replace(read_settings(**options), slots=0)
-    database = Database.in_directory(settings.data)
-    if not (database.path and database.path.is_file()):
+    if not settings.database and not (settings.data / FILE_NAME).is_file():
         raise Refusal(f"There is no database in {settings.data.absolute()}. Name the data directory with --data.")
-    database.close()
     with refusals():
         response, is_here = asyncio.run(_call(settings, call))
     return _granted(response), is_here
