@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from app.queue.run_plan import OnError, Retry, StepPlan
 from app.queue.snapshot import JobFilter
 from app.queue.status import Status
 from app.queue.store.cancel import cancel_item
-from app.queue.store.claim import ClaimedItem, rescue
+from app.queue.store.claim import ClaimedItem, Deadline, rescue
 from app.queue.store.deadlines import end_overdue
 from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
@@ -45,7 +46,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("app.queue.writer.time", SimpleNamespace(time=clock.time))
+    monkeypatch.setattr("app.queue.writer.time", SimpleNamespace(**{**vars(time), "time": clock.time}))
     return clock
 
 
@@ -195,7 +196,7 @@ async def test_a_step_beyond_its_time_fails_with_what_waits_and_runs_and_gets_it
     first, _ = await queue.claim(step_id, 2)
     await queue.complete(first)
     clock.now += 59.0
-    assert await queue.write(end_overdue, manager_id) == clock.now + 1.0
+    assert await queue.write(end_overdue, manager_id) == Deadline(clock.now + 1.0, 60.0)
     clock.now += 1.0
     assert await queue.write(end_overdue, manager_id) is None
     step = queue.step(manager_id, "one")
@@ -204,12 +205,12 @@ async def test_a_step_beyond_its_time_fails_with_what_waits_and_runs_and_gets_it
     assert queue.step(manager_id, "two").status is Status.PENDING, "on_error says that the run goes on"
     await queue.write(retry, Again(manager_id), "retried by ann")
     assert queue.step(manager_id, "one").counts.pending == 2
-    assert await queue.write(end_overdue, manager_id) == clock.now + 60.0
+    assert await queue.write(end_overdue, manager_id) == Deadline(clock.now + 60.0, 60.0)
 
 
 async def test_a_run_is_ended_when_its_time_is_over(queue: Queue, clock: Clock) -> None:
     manager_id, _ = await planned(queue, "a", limit=60.0, step_timeout=3600.0)
-    assert await queue.write(end_overdue, manager_id) == clock.now + 60.0
+    assert await queue.write(end_overdue, manager_id) == Deadline(clock.now + 60.0, 60.0)
     clock.now += 60.0
     await queue.write(end_overdue, manager_id)
     run = queue.run(manager_id)
@@ -256,7 +257,7 @@ async def test_a_run_that_has_not_begun_has_its_whole_time_when_it_is_resumed(qu
     clock.now += 1000.0
     await queue.write(resume_as, QUEUE, ANN)
     await queue.plan_all("a")
-    assert await queue.write(end_overdue, manager_id) == clock.now + 100.0
+    assert await queue.write(end_overdue, manager_id) == Deadline(clock.now + 100.0, 100.0)
 
 
 async def test_waiting_items_are_listed_with_the_time_at_which_they_are_due(queue: Queue, clock: Clock) -> None:

@@ -95,7 +95,7 @@ class OnLoop(StepType[Does]):
             await asyncio.Event().wait()
         if item.name == "wait" and context.settings.marker in GATES:
             await GATES[context.settings.marker].wait()
-        elif item.name.startswith("wait"):
+        elif item.name == "wait":
             context.log(f"attempt {context.attempt} waits")
             await asyncio.to_thread(_wait_for, context)
             context.log(f"attempt {context.attempt} is done")

@@ -362,13 +362,11 @@ def _rescue_items(transaction: Transaction, step_id: int, owner: str | None) -> 
     again = [item for item in items if item.lost < MAX_ATTEMPTS]
     moved = 0
     for item in again:
-        with_whom = f"with {told(owner)}" if owner else "when the server ended"
-        keep_lost(transaction, item.id, item.attempt, f"lost {with_whom} while it ran")
-        fence = {
-            "of_worker": item.id,
-            "by_attempt": item.attempt,
-            "why": f"attempt {item.attempt} was lost {with_whom}",
-        }
+        keep_lost(
+            transaction, item.id, item.attempt, f"lost: {told(owner) if owner else 'the server'} ended while it ran"
+        )
+        why = f"attempt {item.attempt} was lost {f'with {told(owner)}' if owner else 'when the server ended'}"
+        fence = {"of_worker": item.id, "by_attempt": item.attempt, "why": why}
         moved += transaction.connection.execute(_rescue, fence).rowcount
     _count_back(transaction, step_id, moved)
     lost = f"lost {MAX_ATTEMPTS} times: each time the server ended while it ran"
