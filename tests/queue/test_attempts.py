@@ -245,7 +245,7 @@ async def test_what_a_run_is_paused_for_does_not_count(
             clock.now += 1e6
             assert await queue.write(end_overdue, manager_id) is None, "nothing ends while it is paused"
             clock.now -= 1e6
-    assert await queue.write(end_overdue, manager_id) == began + 90.0 + paused
+    assert await queue.write(end_overdue, manager_id) == Deadline(began + 90.0 + paused, 90.0)
     clock.now = began + 100.0 + paused
     await queue.write(end_overdue, manager_id)
     assert queue.run(manager_id).status is Status.FAILED

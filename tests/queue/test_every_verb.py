@@ -21,18 +21,25 @@ import sqlalchemy as sa
 
 from app.queue import audit, store, writer
 from app.queue.actor import Actor, Place
+from app.queue.bulk_rules import BulkAction
 from app.queue.database import Database
 from app.queue.documents import Document
+from app.queue.limits import Limits
+from app.queue.models import Kind
 from app.queue.pauses import QUEUE, Scope
 from app.queue.retention import OverdueRun
 from app.queue.retrying import Again
 from app.queue.run_plan import RunPlan, StepPlan
 from app.queue.schema import bring_up_to_date
+from app.queue.status import Status
+from app.queue.store.acknowledge import Failures, acknowledge
+from app.queue.store.bulk import Chunk, add_jobs, begin_set, confirm, end_set, plan_of
 from app.queue.store.control import Target
 from app.queue.store.definitions import switch
 from app.queue.store.documents import Saving, save_documents
 from app.queue.store.finish import Ending
-from app.queue.store.logging import Line
+from app.queue.store.logging import Line, log
+from app.queue.store.owners import NewOwner, open_owner
 from app.queue.store.pause import pause_as
 from app.queue.store.plan import NewItem, claim_plans
 from app.queue.store.schedules import pause_schedule, set_schedule
@@ -45,18 +52,22 @@ from tests.queue.storage_faults import Commit, commits, error_of
 NOON = 1_800_000_000.0
 ONE = StepPlan("one", "trial")
 TWO = StepPlan("two", "trial", depends=("one",))
-CRON = Cron("0 3 * * *", "UTC")
+CRON = Cron("0 11 * * *", "UTC")
 ANN = Actor(Place.PAGE, "ann")
+FROZEN = SimpleNamespace(job_id=11, kind=Kind.WORKER, status=Status.FAILED, finished_at=None, failed=1, is_open=True)
 PLAN = RunPlan("new", "New", (ONE, TWO), tags=("tagged",))
+TICKING = RunPlan("ticking", "Ticking", (ONE,))
 
 INNER = {
-    *("advance", "count", "count_lines", "count_minute", "counts_of", "end_run", "end_step", "failures_of_run"),
+    *("advance", "count", "count_lines", "count_minute", "count_open", "counts_of", "end_run", "end_step"),
+    *("failures_of_run", "forget_planning", "forget_wait", "forget_wait_of_ended", "keep_lost", "note_not_offered"),
+    *("note_wait", "open_failures", "open_planning", "put_off", "tell_waiting"),
     *("forget_groups", "group_failure", "log_line", "made_by", "open_counters", "record"),
     *("refuse_one_too_many", "refuse_switched_off", "regroup", "roll_up", "stop_run", "stop_work"),
 }
 """What only other verbs call, in their transactions."""
 
-READING = {"deletions_begun", "known_schedules", "steps_of", "workable_steps"}
+READING = {"deletions_begun", "known_schedules", "not_held", "report", "steps_of", "workable_steps"}
 """Verbs that change nothing."""
 
 
@@ -83,11 +94,17 @@ OVER = 8
 """A run of which a work item has failed."""
 UNPLANNED, PLANNED_STEP = 12, 13
 """A run whose step is being planned."""
+SEEN = 14
+"""A run whose failure has been acknowledged."""
+SET, ACTED_SET, OLD_SET, BEGUN_SET = 1, 2, 3, 4
+"""Frozen lists: to be confirmed; on which a run acts; that nobody has confirmed for days; that is being written."""
+ACTING_STEP = 18
+OWNER = "host:1:one"
 
 
 async def furnish(queue: Queue) -> None:
     """A queue in which every verb has something to do."""
-    assert await queue.start(ONE, TWO, definition="going") == GOING
+    assert await queue.start(ONE, TWO, definition="going", timeout=60.0) == GOING
     assert await queue.plan_all("a", "b", "c", "d") == [STEP_ONE]
     assert await queue.start(StepPlan("only", "trial"), definition="over") == OVER
     (over,) = await queue.plan_all("x", "y")
@@ -98,12 +115,27 @@ async def furnish(queue: Queue) -> None:
     assert await queue.start(StepPlan("only", "trial"), definition="unplanned") == UNPLANNED
     (claimed,) = await queue.write(claim_plans, 1)
     assert (claimed.step.step_id, claimed.attempt) == (PLANNED_STEP, 1)
+    assert await queue.start(StepPlan("only", "trial"), definition="seen") == SEEN
+    (seen,) = await queue.plan_all("z")
+    await queue.fail(*await queue.claim(seen))
+    assert await queue.write(acknowledge, Failures(SEEN), "known", ANN) == 1
+    for set_id, token in ((SET, "set"), (ACTED_SET, "acted"), (OLD_SET, "old")):
+        assert await queue.write(begin_set, token, "these", "") == set_id
+        await queue.write(add_jobs, set_id, 1, [FROZEN])
+        await queue.write(end_set, set_id, 1)
+    assert await queue.write(begin_set, "begun", "these", "") == BEGUN_SET
+    await queue.write(add_jobs, BEGUN_SET, 1, [FROZEN])
+    plan_of_it = plan_of(ACTED_SET, 1, "these", BulkAction.ACKNOWLEDGE, 1)
+    await queue.write(confirm, "acted", plan_of_it, BulkAction.ACKNOWLEDGE, "", ANN)
+    assert await queue.plan_all("all") == [ACTING_STEP]
+    await queue.claim(ACTING_STEP)
+    await queue.write(open_owner, NewOwner(OWNER, 20.0, 4, "1"), False)
     await queue.start(ONE, definition="ready")
     await queue.write(save_documents, STEP_ONE, [Saving(Document("/old", "old", "text", "trial"), A)])
     await queue.write(set_schedule, "ticking", CRON, 1_800_010_800)
     await queue.write(set_schedule, "paused", CRON, 1_800_010_800)
-    await queue.write(pause_schedule, "paused", "ann")
-    await queue.write(switch, "off", False)
+    await queue.write(pause_schedule, "paused", ANN)
+    await queue.write(switch, "off", False, ANN)
     await queue.write(pause_as, QUEUE, ANN)
     await queue.write(pause_as, Scope("somewhere"), ANN)
     await queue.write(end_at_noon)
@@ -112,21 +144,34 @@ async def furnish(queue: Queue) -> None:
 def end_at_noon(transaction: Transaction) -> None:
     run = metadata.tables["manager_job"]
     transaction.connection.execute(sa.update(run).where(run.c.id == OVER).values(finished_at=NOON))
+    frozen = metadata.tables["frozen_set"]
+    transaction.connection.execute(sa.update(frozen).where(frozen.c.id == OLD_SET).values(at=0.0))
 
 
 OTHERS: dict[str, tuple[Any, ...]] = {
+    "acknowledge": (Failures(OVER), "known", ANN),
+    "acknowledge_as": (Failures(OVER), OVER, "known", ANN),
+    "act": (Chunk(ACTED_SET, 1, 1, ACTING_STEP, "all", 1), 1, {}),
+    "add_jobs": (BEGUN_SET, 2, [FROZEN]),
+    "as_owner": (OWNER, log, [Line(STEP_ONE, A, NOON, "info", "said")]),
+    "beat": (OWNER,),
+    "begin_anew": (["other"],),
+    "begin_set": ("fresh", "these", ""),
     "add_to_totals": (STEP_ONE, {"tokens": 3}),
     "cancel": (GOING, "cancelled by ann"),
     "cancel_as": (Target(GOING, STEP_ONE), ANN),
     "cancel_item": (A, "cancelled by ann"),
     "cancel_step": (STEP_ONE, "cancelled by ann"),
-    "deal_with_tick": ("ticking", 1_800_010_800, Due(1_800_010_800, 1_800_097_200, True), PLAN, "stamp"),
+    "confirm": ("set", plan_of(SET, 1, "these", BulkAction.RETRY, 1), BulkAction.RETRY, "", ANN),
+    "deal_with_tick": ("ticking", 1_800_010_800, Due(1_800_010_800, 1_800_097_200, True), TICKING, "stamp"),
     "delete_as": (OVER, ANN),
     "delete_documents": (["/old"],),
     "delete_run": (OVER,),
     "deletions_begun": (),
+    "end_owner": (OWNER,),
     "end_planning": (PLANNED_STEP, 1),
     "end_schedule": ("ticking",),
+    "end_set": (BEGUN_SET, 1),
     "fail_planning": (PLANNED_STEP, 1, "no"),
     "finish": (STEP_ONE, [Ending(A, 1, {"done": 1}), Ending(B, 1, error="boom")]),
     "go_back": ("ticking", CRON, NOON - 10 * 86_400),
@@ -134,32 +179,42 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "log": ([Line(STEP_ONE, A, NOON, "info", "said")],),
     "log_plan": (PLANNED_STEP, 3),
     "note_new_files": (),
+    "not_held": ({A: 1, B: 7},),
+    "note_silence": (OWNER, 0, 10.0, 10.0),
+    "open_owner": (NewOwner("host:2:two", 20.0, 4, "1"), False),
     "pause_as": (Scope(manager_id=GOING), ANN),
-    "pause_schedule": ("ticking", "ann"),
+    "pause_schedule": ("ticking", ANN),
     "plan": (PLANNED_STEP, 1, [NewItem("new"), NewItem("newer")]),
+    "prioritise_as": (GOING, 5, ANN),
     "record_page_text": ("digest", "definition"),
     "release": (STEP_ONE, [(A, 1)]),
-    "release_plan": (PLANNED_STEP,),
+    "release_plan": (PLANNED_STEP, 1),
+    "reopen": (Failures(SEEN), ANN),
+    "reopen_as": (Failures(SEEN), SEEN, ANN),
+    "report": (ACTED_SET,),
     "rescue": (),
     "rerun_as": (RunPlan("over", "Over", (ONE,), rerun_of=OVER), ANN, "key"),
     "resume_as": (Scope("somewhere"), ANN),
-    "resume_schedule": ("paused", NOON),
+    "resume_schedule": ("paused", NOON, ANN),
     "retire": (OverdueRun(OVER, NOON, "kept for 30 days"),),
     "retry": (Again(OVER), "retried by ann"),
     "retry_as": (Again(OVER), ANN),
     "save_documents": (STEP_ONE, [Saving(Document("/old", "new", "text", "trial", tags=("t",)), A)]),
     "set_schedule": ("fresh", CRON, 1_800_010_800),
+    "set_type_limits": ({"trial": Limits(3)},),
     "spawn": (STEP_ONE, A, 1, [NewItem("found")]),
     "start": (PLAN,),
     "steps_of": ([STEP_ONE],),
-    "switch": ("off", True),
+    "sweep_sets": (),
+    "switch": ("off", True, ANN),
+    "take_over": (OWNER, 0, 20.0),
     "time_out": (GOING, 5.0),
     "touch": (),
     "try_out": (),
     "workable_steps": (),
 }
 """With what each verb is called; those of a queue that is paused follow."""
-UNPAUSED = {"claim": ({STEP_ONE: 5},), "claim_plans": (5,)}
+UNPAUSED = {"claim": ({STEP_ONE: 5},), "claim_plans": (5,), "end_overdue": (GOING, 2 * NOON)}
 ARGUMENTS = OTHERS | UNPAUSED
 
 

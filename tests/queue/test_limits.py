@@ -15,7 +15,7 @@ from app.queue.changes import PriorityChanged, StepChanged, WorkAdded
 from app.queue.limits import Limits, Rate, limits_by_type, rate_of
 from app.queue.models import Kind
 from app.queue.pauses import QUEUE, Scope
-from app.queue.run_plan import OnError, StepPlan
+from app.queue.run_plan import OnError, Retry, StepPlan
 from app.queue.snapshot import JobFilter
 from app.queue.store.cancel import cancel, cancel_item
 from app.queue.store.claim import Claimed, claim, release
@@ -159,9 +159,8 @@ async def test_a_pause_is_the_nearest_reason_and_says_by_whom(queue: Queue) -> N
     assert queue.step(manager_id, "one").reason == "limit 1 of 1 held by this run (step one of trial)"
 
 
-async def test_what_is_tried_again_says_when(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.queue.status.retry_delay", lambda attempt: 600.0)
-    manager_id = await queue.start(StepPlan("one", "trial", on_error=OnError.RETRY))
+async def test_what_is_tried_again_says_when(queue: Queue) -> None:
+    manager_id = await queue.start(StepPlan("one", "trial", retry=Retry(attempts=3, first_delay=600.0)))
     (step_id,) = await queue.plan_all("a")
     await queue.fail(*(await take(queue, step_id)).items)
     assert (await take(queue, step_id)).items == []
@@ -268,11 +267,11 @@ def test_what_is_no_priority_is_refused(text: str) -> None:
 
 async def test_steps_that_nobody_offers_are_left_and_say_so_until_somebody_does(queue: Queue) -> None:
     manager_id = await queue.start(step(type="rare"), step("two"))
-    (planned,) = await queue.write(claim_plans, 9, ["trial"])
+    (planned,) = await queue.write(claim_plans, 9, None, ["trial"])
     assert planned.step.name == "two"
     assert queue.step(manager_id, "one").reason == "no worker offers the step type rare"
     queue.commits.clear()
-    await queue.write(claim_plans, 9, ["trial"])
+    await queue.write(claim_plans, 9, None, ["trial"])
     assert queue.changes == []
     await queue.write(begin_anew, ["trial", "rare"])
     assert [change.step_name for change in queue.changes if isinstance(change, StepChanged)] == ["one"]

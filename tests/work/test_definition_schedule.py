@@ -80,7 +80,7 @@ WELL = 'parameters = { folder = "/srv" }\n'
             '[schedule]\ncron = "0 3 * * *"\nparameters = { folder = "/srv", many = "x" }',
             "9: schedule.parameters.many: must be an integer such as 5, not 'x'",
         ),
-        ("[[schedule]]\ncron = 1", "7: schedule: must be a valid dictionary"),
+        ("[[schedule]]\ncron = 1", "7: schedule: must be a table"),
     ],
 )
 def test_what_is_wrong_is_told_with_line_key_and_way_out(tmp_path: Path, text: str, told: str) -> None:

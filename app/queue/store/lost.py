@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func, insert, select, true
+from sqlalchemy import Float, bindparam, func, insert, select, true
 
 from app.queue.status import Status
+from app.queue.store.ending import end_of
 from app.queue.tables import attempt, step_job, worker_job
 from app.queue.writer import Transaction
 
@@ -24,8 +25,8 @@ _keep = insert(attempt).from_select(
         worker_job.c.attempt,
         bindparam("said"),
         worker_job.c.claimed_by,
-        worker_job.c.started_at,
-        bindparam("now"),
+        func.coalesce(worker_job.c.started_at, bindparam("now", type_=Float)),
+        end_of(worker_job),
         _lines_by_now,
         true(),
     ).where(
