@@ -78,7 +78,7 @@ def test_the_command_backs_up_a_server_that_runs_and_restores_when_it_has_stoppe
     with serving(data):
         made = stepglass("backup", file, "--data", data)
         assert (made.returncode, made.stderr) == (0, "")
-        assert made.stdout.startswith(f"{file}: revision 0, ")
+        assert made.stdout.startswith(f"{file}: revision 1, ")
         refused = called("restore", file, "--data", data)
         assert refused.exit_code == 2
         assert "is in use by stepglass serve" in refused.output

@@ -12,7 +12,7 @@ import pytest
 from tests.stepglass import serving, stepglass
 
 PAGE = (Path(__file__).parent.parent / "docs" / "step_types.md").read_text()
-GREET, WORD_COUNT = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+GREET, WORD_COUNT, FETCH = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 GREETING = re.search(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 COUNTING = """
@@ -76,3 +76,13 @@ def test_a_broken_file_is_told_by_the_check_and_the_server_works_without_it(
 def test_a_path_without_steps_is_refused(tmp_path: Path) -> None:
     ran = stepglass("definitions", "check", "x.toml", "--steps", tmp_path)
     assert ran.returncode == 2 and "must be Python files or packages" in " ".join(ran.stderr.split())
+
+
+def test_the_example_that_fails_says_when_it_may_be_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "fetch.py").write_text(FETCH)
+    (tmp_path / "fetching.toml").write_text(
+        'id = "fetching"\n[step.fetch]\ntype = "fetch"\n[step.fetch.retry]\nattempts = 1\n'
+    )
+    steps = ["--data", tmp_path / "data", "--steps", tmp_path / "fetch.py"]
+    ran = stepglass("run", tmp_path / "fetching.toml", *steps)
+    assert ran.returncode == 1 and "it is busy" in ran.stdout

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 from functools import cache
+
+_NAME = re.compile(r"(.*?):([0-9]+)(?::[0-9a-z]+)?", re.DOTALL)
 
 
 def new_name() -> str:
@@ -21,11 +24,11 @@ def here() -> str:
 
 def place_of(name: str) -> tuple[str, str]:
     """The machine and the number of the process. Earlier versions wrote no token."""
-    host, process, *_ = [*name.split(":"), ""]
-    return host, process
+    found = _NAME.fullmatch(name)
+    return (found[1], found[2]) if found else (name, "")
 
 
 def told(name: str) -> str:
     """web-1, process 4711"""
     host, process = place_of(name)
-    return f"{host}, process {process}"
+    return f"{host}, process {process}" if process else host

@@ -38,9 +38,8 @@ class Deadlines:
 
     def asked(self, manager_id: int, following: Deadline | None) -> None:
         """The store has ended what was to be ended, and says when to ask again; None: when something changes."""
-        known = self._timers.get(manager_id)
-        if known is not None and known[1] is None and following is not None:
-            self._set(manager_id, following)
+        if manager_id in self._timers:
+            self.watch(manager_id, following)
 
     def forget(self, manager_id: int) -> None:
         """The run is over."""

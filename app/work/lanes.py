@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -177,8 +177,16 @@ class Lanes:
         lane.served_before, lane.served = lane.served, self._served
 
     def next_due(self) -> float | None:
-        """Of all of them; seconds of the steady clock."""
-        return min((lane.due_at for lane in self._lanes.values() if lane.due_at is not None), default=None)
+        """Of all of them, in times to come; seconds of the steady clock. What is due already waits for something else,
+        of which we are told."""
+        now = time.monotonic()
+        dues = (lane.due_at for lane in self._lanes.values() if lane.due_at is not None and lane.type is not None)
+        return min((due_at for due_at in dues if due_at > now), default=None)
+
+    def close_all_but(self, step_ids: Container[int]) -> None:
+        """The others have ended."""
+        for step_id in [each for each in self._lanes if each not in step_ids]:
+            self.close(step_id)
 
 
 def _steady(at: float) -> float:

@@ -153,13 +153,18 @@ class Outbox:
             self._flushing = asyncio.create_task(self._flush(), name="outbox")
 
     async def _flush(self) -> None:
-        await asyncio.sleep(0)  # let everything that is ready to speak join this batch
-        while self._batch.size:
-            batch, self._batch = self._batch, _Batch()
-            self._roomy.set()
-            await self._store(batch)
-            self._on_stored()
-        self._flushing = None
+        try:
+            await asyncio.sleep(0)  # let everything that is ready to speak join this batch
+            while self._batch.size:
+                batch, self._batch = self._batch, _Batch()
+                self._roomy.set()
+                try:
+                    await self._store(batch)
+                except Exception:  # what follows has to be stored all the same
+                    log.exception("a part could not be stored, nor that it could not")
+                self._on_stored()
+        finally:
+            self._flushing = None
 
     async def _store(self, batch: _Batch) -> None:
         """Stores the batch as one operation: all of it or nothing, in order."""

@@ -30,7 +30,7 @@ from app.queue.database import Database
 from app.queue.limits import limits_by_type
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, steps_of, workable_steps
+from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, release_plan, steps_of, workable_steps
 from app.queue.store.deadlines import end_overdue
 from app.queue.store.delete import deletions_begun
 from app.queue.store.held import not_held
@@ -256,8 +256,10 @@ class Runner:
         self._plans_waiting = True
         self._loop_work.cancel(over)
         self._process_work.cancel(over)
+        self._lanes.close_all_but({step.step_id for step in steps})
         for step in steps:
             self._open(step)
+            self._lanes.prioritise(step.manager_id, step.priority)
             self._lanes.fill(step.step_id, 0.0)
 
     async def _claim_plans(self) -> None:
@@ -279,6 +281,8 @@ class Runner:
             if plan.step.step_id not in self._stopped_meanwhile:
                 self._open(plan.step)
                 self._plan(plan)
+            else:  # stopped, and perhaps begun anew, while the claim was on its way
+                self._spawn(until_stored(self._writer, release_plan, plan.step.step_id, plan.attempt))
 
     def _plan(self, plan: ClaimedPlan) -> None:
         step_type = self._lanes.step_type(plan.step.type)

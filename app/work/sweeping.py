@@ -35,8 +35,10 @@ class Sweeping:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _sweep(self) -> None:
-        while self._waiting:
-            while await until_stored(self._writer, delete_run, self._waiting[0]):
-                pass
-            self._waiting.pop(0)
-        self._task = None
+        try:
+            while self._waiting:
+                while await until_stored(self._writer, delete_run, self._waiting[0]):
+                    pass
+                self._waiting.pop(0)
+        finally:
+            self._task = None

@@ -8,6 +8,8 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from app.web.pieces import Swap
 
+OUTSIDE = {"liveness", "storage"}
+"""What streams send that stands outside of the view."""
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
 
@@ -64,7 +66,7 @@ class Dom:
     def _make(self, swaps: Sequence[tuple[str, str, Element]]) -> None:
         targets = [self.find(target) for target, _, _ in swaps]
         for (target, style, content), found in zip(swaps, targets, strict=True):
-            assert found is not None or target == "liveness", f"{style} of {target} finds no target"
+            assert found is not None or target in OUTSIDE, f"{style} of {target} finds no target"
             if found is not None:
                 self._swap(style, found, list(content))
 

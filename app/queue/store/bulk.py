@@ -14,7 +14,6 @@ from itertools import groupby
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
-from sqlalchemy.exc import OperationalError
 
 from app.queue.actor import Actor, Place
 from app.queue.bulk_reading import Report, UnknownSet, report_of
@@ -25,6 +24,7 @@ from app.queue.prepared import PreparedInsert
 from app.queue.retrying import Again
 from app.queue.run_plan import OnError, RunPlan, StepPlan
 from app.queue.status import ACTIVE, Status
+from app.queue.storage_faults import fault_of
 from app.queue.store.acknowledge import LONGEST_NOTE, Failures, acknowledge
 from app.queue.store.actions import made_by, record
 from app.queue.store.cancel import cancel_item, cancel_step
@@ -282,9 +282,9 @@ class _Acting:
         transaction.connection.exec_driver_sql("SAVEPOINT bulk")
         try:
             outcome, why, deleting = self._do([present[member.job_id] for member in members], members[0].kind)
-        except OperationalError:  # the database itself is in trouble
-            raise
         except Exception as error:
+            if fault_of(error):  # the database itself is in trouble
+                raise
             transaction.connection.exec_driver_sql("ROLLBACK TO SAVEPOINT bulk")
             del transaction.changes[before:]
             refused = isinstance(error, NothingToRetry | NotOver | StartRefused)

@@ -198,7 +198,8 @@ _rescue = (
         worker_job.c.status == Status.RUNNING,
         worker_job.c.attempt == bindparam("by_attempt"),
     )
-    .values(status=Status.PENDING, reason=bindparam("why"), started_at=None)
+    # Due at once, whatever it had waited for before: the clock may have been set back since.
+    .values(status=Status.PENDING, reason=bindparam("why"), started_at=None, due_at=0.0)
 )
 _running_steps = select(step_job).where(step_job.c.status == Status.RUNNING)
 _plan_again = (
@@ -219,7 +220,7 @@ def claim(transaction: Transaction, wanted: Mapping[int, int], by: str | None = 
     more than the limits allow. What is left of a limit goes to the steps in the order of `wanted`. A step of which 0
     are wanted finds out why it waits. `by`: the owner whose they are from now on."""
     steps = {step.step_id: step for step in steps_of(transaction, list(wanted))}
-    claimed = Claimed([], {})
+    claimed = Claimed([], dict.fromkeys(wanted.keys() - steps.keys()))  # nothing comes of steps that are gone
     ledger = Ledger(transaction, [each for step in steps.values() if not step.paused for each in step.limits])
     for step in (steps[step_id] for step_id in wanted if step_id in steps):
         if step.paused:

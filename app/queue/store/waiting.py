@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, exists, insert, literal
 
 from app.queue.changes import StepChanged, WorkAdded
 from app.queue.limits import scopes_of
-from app.queue.status import ACTIVE
+from app.queue.status import ACTIVE, Status
 from app.queue.tables import manager_job, step_job, step_wait
 from app.queue.writer import Transaction
 
@@ -47,8 +47,12 @@ _scopes = (
 _waiting_steps = select(step_job.c.id, step_job.c.manager_id, step_job.c.name, step_job.c.status).join(
     step_wait, step_wait.c.step_id == step_job.c.id
 )
+# Not those of which somebody has begun to work, who knows the type, nor those that wait for something else.
 _not_offered = select(step_job.c.id, step_job.c.manager_id, step_job.c.name, step_job.c.status, step_job.c.type).where(
-    step_job.c.status.in_(ACTIVE), step_job.c.type.not_in(bindparam("types", expanding=True))
+    step_job.c.status.in_(ACTIVE),
+    step_job.c.type.not_in(bindparam("types", expanding=True)),
+    step_job.c.ready | (step_job.c.status == Status.PENDING),
+    step_job.c.id.not_in(select(step_wait.c.step_id)),
 )
 
 
@@ -91,6 +95,7 @@ def begin_anew(transaction: Transaction, offered: Collection[str] | None = None)
     does not work."""
     for row in transaction.connection.execute(_waiting_steps).all():
         forget_wait(transaction, StepChanged(row.manager_id, row.id, row.name, row.status))
+        transaction.changes.append(WorkAdded(row.id, 0.0))  # it was by that row that they would have been told
     if offered is not None:
         note_not_offered(transaction, offered)
 
