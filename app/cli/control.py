@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from secrets import token_urlsafe
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -81,7 +82,8 @@ def cancel(job: int, as_json: bool, **options: str | None) -> None:
 def retry(job: int, pattern: str | None, cancelled: bool, as_json: bool, **options: str | None) -> None:
     """Let what failed of JOB run again: of a run or a step, or one work item. What succeeded is kept."""
     query = {"pattern": pattern or "", "cancelled": "true" if cancelled else ""}
-    _carry_out(Call("POST", f"/api/jobs/{job}/retries", query, begins=True), as_json, options)
+    once = {"key": token_urlsafe(12)}  # however often the request is sent
+    _carry_out(Call("POST", f"/api/jobs/{job}/retries", query | once, begins=True), as_json, options)
 
 
 @click.command

@@ -50,6 +50,15 @@ def test_everything_of_a_run_that_failed_is_retried_once(api: TestClient[Any]) -
     assert error["detail"] == "nothing of job 1 has failed; it is left as it is"
 
 
+def test_a_retry_of_a_key_is_done_once_and_answered_alike(api: TestClient[Any]) -> None:
+    first = api.post(f"/api/jobs/{FINISHED}/retries?key=mine")
+    again = api.post(f"/api/jobs/{FINISHED}/retries?key=mine")
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert (again.json()["items"], again.json()["steps"]) == (3, ["import"])
+    assert again.json() | {"revision": 0} == first.json() | {"revision": 0}
+    refused(api.post(f"/api/jobs/{FINISHED}/retries?key=another"), 409)
+
+
 @pytest.mark.parametrize(("name", "number"), [("b", 1), ("import", 3)])
 def test_a_work_item_and_a_step_are_retried_alone(api: TestClient[Any], name: str, number: int) -> None:
     job_id = next(job["id"] for job in jobs(api, manager_id=FINISHED, step="import") if job["name"] == name)
