@@ -44,6 +44,8 @@ def test_everything_is_done_directly_where_no_server_owns_the_data(data: Path) -
     refused = told(data, "delete", str(FINISHED))
     assert (refused.exit_code, "cancel it first" in refused.output) == (2, True)
     assert "job 1 is cancelled" in told(data, "cancel", str(FINISHED)).output
+    again = told(data, "cancel", str(FINISHED))
+    assert (again.exit_code, again.output) == (0, "job 1 was cancelled already\n")
     made = json.loads(told(data, "rerun", str(FINISHED), "--from", "classify", "--json").output)
     assert (made["rerun_of"], made["taken"]) == (FINISHED, ["import"])
     assert "job 1 is deleted, with 8 work items" in told(data, "delete", str(FINISHED)).output
@@ -59,7 +61,7 @@ def test_everything_is_done_directly_where_no_server_owns_the_data(data: Path) -
     ("arguments", "why"),
     [
         (["cancel", "999"], "there is no job 999"),
-        (["cancel", str(CANCELLED)], "has ended already: cancelled, not wanted"),
+        (["cancel", str(FINISHED)], "has ended already: completed"),
         (["retry", str(CANCELLED)], "nothing of job 12 has failed"),
         (["rerun", str(FINISHED), "--from", "nine"], "there is no step nine in trial"),
         (["pause", "--definition", "nobody"], "there is no definition"),

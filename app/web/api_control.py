@@ -11,6 +11,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 
 from app.queue.models import Kind
 from app.queue.places import LARGEST
+from app.queue.status import Status
 from app.queue.store.actions import items
 from app.queue.store.control import cancel_as, delete_as, retry_as
 from app.queue.store.delete import NotOver
@@ -45,11 +46,14 @@ WithCancelled = Annotated[bool, Parameter(description="Also what a person cancel
 async def cancel_job(job_id: JobId, request: AnyRequest, access: NamedDependency[Access]) -> Cancelled:
     """Cancels a run or a step with everything in it that has not ended, or one work item.
 
-    What waits never starts; what runs is told to stop, and is ended if it does not."""
+    What waits never starts; what runs is told to stop, and is ended if it does not. What was cancelled already stays as
+    it is; what has ended otherwise is a conflict."""
     job = await access.read(lambda snapshot: snapshot.job(job_id))
     said = await access.writer(cancel_as, target_of(job), at_the_api(request))
     if said is None:
         ended = await access.read(lambda snapshot: snapshot.job(job_id))
+        if ended.status is Status.CANCELLED:
+            return Cancelled(access.monitor.revision, job_id, f"job {job_id} was cancelled already")
         why = f", {ended.reason}" if ended.reason else ""
         raise Conflict(f"job {job_id} has ended already: {ended.status}{why}", url=dom.job_url(job_id))
     if job.kind is not Kind.MANAGER:
