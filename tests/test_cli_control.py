@@ -30,6 +30,21 @@ def told(data: Path, *arguments: str) -> Result:
     return CliRunner().invoke(cli, [*arguments, "--data", str(data)], catch_exceptions=False)
 
 
+def test_a_preview_says_what_would_be_done_and_does_nothing(data: Path) -> None:
+    retried = told(data, "retry", str(FINISHED), "--preview")
+    assert (retried.exit_code, retried.output.splitlines()) == (
+        0,
+        ["3 of 8 work items will run again; 5 results are kept; step 1 will be evaluated again.", "Nothing was done."],
+    )
+    assert json.loads(told(data, "retry", str(CANCELLED), "--cancelled", "--preview", "--json").output)["steps"]
+    deleted = told(data, "delete", str(FINISHED), "--preview")
+    assert deleted.exit_code == 0
+    assert deleted.output.startswith("8 work items and ")
+    assert deleted.output.endswith(" will be deleted with the run.\nNothing was done.\n")
+    with Database.in_directory(data).read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM action").scalar_one() == 0
+
+
 def test_everything_is_done_directly_where_no_server_owns_the_data(data: Path) -> None:
     retried = told(data, "retry", str(FINISHED))
     assert retried.exit_code == 0, retried.output

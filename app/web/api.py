@@ -36,6 +36,7 @@ from app.web.api_pause import (
     resume_job,
     resume_queue,
 )
+from app.web.api_previews import preview_deletion, preview_retry
 from app.web.dependencies import AnyRequest
 from app.web.errors import error_answers
 from app.web.json_definitions import (
@@ -232,6 +233,8 @@ def api_router() -> Router:
             job_attempts,
             cancel_job,
             retry_job,
+            preview_retry,
+            preview_deletion,
             rerun_job,
             delete_job,
             acknowledge_job,

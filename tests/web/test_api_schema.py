@@ -59,6 +59,8 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/jobs/{job_id}/cancellation",
         "/api/jobs/{job_id}/attempts",
         "/api/jobs/{job_id}/retries",
+        "/api/jobs/{job_id}/retries/preview",
+        "/api/jobs/{job_id}/deletion/preview",
         "/api/jobs/{job_id}/reruns",
         "/api/jobs/{job_id}/acknowledgement",
         "/api/bulk",

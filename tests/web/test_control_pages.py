@@ -63,6 +63,32 @@ def sent(pages: Pages, page: str, **filled_in: str) -> Any:
     )
 
 
+@pytest.mark.parametrize("query", ["", "?cancelled=true"])
+def test_programs_are_told_what_the_previews_on_the_page_say(pages: Pages, query: str) -> None:
+    cancelled = pages.play("start", steps=["one"])
+    pages.play("plan", items=["a", "b"])
+    pages.post(f"/jobs/{cancelled}/cancellation")
+    of_all, _ = all_failed(pages)
+    of_some, step_id = failed_run(pages)
+    items = [job["id"] for job in pages.get("/api/jobs?kind=worker").json()["jobs"]]
+    for job_id in (of_some, step_id, of_all, cancelled, *items):
+        told = pages.get(f"/api/jobs/{job_id}/retries/preview{query}").json()
+        assert told["detail"] in text(pages.get(f"/jobs/{job_id}/retries/new{query}", headers=HTML))
+        done = pages.post(f"/api/jobs/{job_id}/retries{query}")
+        assert done.status_code == (202 if told["items"] else 409), done.text
+        if told["items"]:
+            assert (done.json()["items"], done.json()["steps"]) == (told["items"], told["steps"])
+    refused = pages.get(f"/api/jobs/{of_all}/deletion/preview")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409,
+        pages.delete(f"/api/jobs/{of_all}").json()["detail"],
+    )
+    pages.post(f"/api/jobs/{of_all}/cancellation")
+    told = pages.get(f"/api/jobs/{of_all}/deletion/preview").json()
+    assert told["detail"] in text(pages.get(f"/jobs/{of_all}/deletion/new", headers=HTML))
+    assert told["items"] == 2
+
+
 def test_a_retry_is_previewed_exactly_then_done(pages: Pages) -> None:
     manager_id, _ = all_failed(pages)
     run = pages.get(f"/jobs/{manager_id}", headers=HTML)
