@@ -23,6 +23,7 @@ from app.queue.store.start import start
 from app.queue.text import storable
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
 from app.web.api_acknowledge import acknowledge_job, reopen_job
+from app.web.api_actions import job_actions, list_actions
 from app.web.api_attempts import job_attempts
 from app.web.api_bulk import confirm_bulk, freeze_jobs, one_bulk
 from app.web.api_control import JobId, cancel_job, delete_job, rerun_job, retry_job
@@ -231,6 +232,8 @@ def api_router() -> Router:
             job_logs,
             prioritise_job,
             job_attempts,
+            list_actions,
+            job_actions,
             cancel_job,
             retry_job,
             preview_retry,

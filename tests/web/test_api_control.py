@@ -114,6 +114,38 @@ def test_only_a_whole_run_is_deleted(api: TestClient[Any], kind: str) -> None:
     assert error["url"] == "/jobs/1"
 
 
+def test_who_did_what_is_read_page_by_page(api: TestClient[Any]) -> None:
+    item = jobs(api, manager_id=FINISHED, status="failed", kind="worker")[0]
+    ann = {"x-stepglass-actor": "ann"}
+    api.post(f"/api/jobs/{item['id']}/retries", headers=ann)
+    api.post(f"/api/jobs/{FINISHED}/cancellation")
+    api.post("/api/queue/pause")
+    api.delete("/api/queue/pause", headers=ann)
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = api.get("/api/actions", params={"limit": 3, **({"cursor": cursor} if cursor else {})}).json()
+        assert page["total"] == 4
+        seen += [(each["who"], each["verb"], each["manager_id"], each["job_id"]) for each in page["actions"]]
+        cursor = page["next"]
+    assert seen == [
+        ("ann", "resume", None, None),
+        ("the API", "pause", None, None),
+        ("the API", "cancel", FINISHED, FINISHED),
+        ("ann", "retry", FINISHED, item["id"]),
+    ]
+    of_run = api.get(f"/api/jobs/{FINISHED}/actions").json()
+    assert [each["verb"] for each in of_run["actions"]] == ["cancel", "retry"]
+    of_item = api.get(f"/api/jobs/{item['id']}/actions").json()
+    assert (of_item["total"], of_item["actions"][0]["said"]) == (
+        1,
+        f"retried work item {item['name']}: 1 work item runs again; evaluated again: import",
+    )
+    api.delete(f"/api/jobs/{FINISHED}")
+    assert [each["verb"] for each in api.get("/api/actions").json()["actions"]] == ["delete", "resume", "pause"]
+    refused(api.get(f"/api/jobs/{FINISHED}/actions"), 404)
+    refused(api.get("/api/actions?cursor=nonsense"), 400)
+
+
 @pytest.mark.parametrize(("method", "path"), [("POST", "/api/jobs/1/retries"), ("DELETE", "/api/jobs/1")])
 def test_a_page_of_another_site_changes_nothing(api: TestClient[Any], method: str, path: str) -> None:
     for header in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):

@@ -58,6 +58,8 @@ def test_everything_is_described(client: TestClient[Any]) -> None:
         "/api/jobs/{job_id}/logs",
         "/api/jobs/{job_id}/cancellation",
         "/api/jobs/{job_id}/attempts",
+        "/api/actions",
+        "/api/jobs/{job_id}/actions",
         "/api/jobs/{job_id}/retries",
         "/api/jobs/{job_id}/retries/preview",
         "/api/jobs/{job_id}/deletion/preview",
