@@ -128,6 +128,8 @@ def test_a_list_is_previewed_then_acted_on(data: Path) -> None:
     confirmed = told(data, "bulk", "acknowledge", "--token", token).output
     assert "will acknowledge 8 work items of run 1, as far as possible" in confirmed
     assert told(data, "bulk", "acknowledge", "--token", token).output == confirmed
+    later = told(data, "bulk", "acknowledge", "--kind", "worker", "--run", str(FINISHED), "--to", "2001-01-01")
+    assert later.output.startswith("0 of 0 work items of run 1")
     refused = told(data, "bulk", "delete", "--kind", "worker", "--yes")
     assert (refused.exit_code, "there is nothing to delete among them" in refused.output) == (2, True)
     assert told(data, "bulk", "delete").exit_code == 2

@@ -41,7 +41,7 @@ from app.web.who import COMMAND_LINE, NAME, PLACE
 
 F = TypeVar("F", bound=Callable[..., Any])
 JOB = click.IntRange(1, LARGEST)
-_CHOSEN_BY = ("kind", "status", "manager_id", "step", "definition", "tag", "q", "open")
+_CHOSEN_BY = ("kind", "status", "manager_id", "step", "definition", "tag", "q", "failure", "from", "to", "open")
 """Options of `bulk` that choose jobs, by the names that the API has for them."""
 _PREVIEW = click.option("--preview", is_flag=True, help="Only say what would be done.")
 WAITS = "Nothing works here now: it goes on when a server owns the data directory."
@@ -157,6 +157,9 @@ def acknowledge(job: int, note: str, pattern: str | None, reopen: bool, as_json:
 @click.option("--definition", metavar="ID", help="Only those of runs of this definition.")
 @click.option("--tag", metavar="TAG", help="Only those of runs with this tag.")
 @click.option("--name", "q", metavar="TEXT", help="Only those with this text in their name.")
+@click.option("--pattern", "failure", metavar="TEXT", help="Only work items that failed in this failure group.")
+@click.option("--from", "from", metavar="TIME", help="Only those of runs created then or later: 2026-11-21T12:00.")
+@click.option("--to", "to", metavar="TIME", help="Only those of runs created before.")
 @click.option("--token", metavar="TOKEN", help="Do it to the list that a preview has frozen.")
 @click.option("--note", default="", help="Why; an acknowledgement shows it.")
 @click.option("--yes", is_flag=True, help="Do it at once.")

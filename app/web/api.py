@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
-from litestar.params import FromQuery, JSONBody, Parameter
+from litestar.params import FromQuery, JSONBody, Parameter, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from app.queue.job_records import manager_record
@@ -21,7 +21,9 @@ from app.queue.status import Status
 from app.queue.store.definitions import switch
 from app.queue.store.start import start
 from app.queue.text import storable
+from app.web import dom
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
+from app.web.addresses import LONGEST_TIME, point_in_time
 from app.web.api_acknowledge import acknowledge_job, reopen_job
 from app.web.api_actions import job_actions, list_actions
 from app.web.api_attempts import job_attempts
@@ -57,6 +59,17 @@ MOST_FAILURES = 50
 Search = Annotated[str | None, Parameter(max_length=200)]
 Name = Annotated[str | None, Parameter(max_length=200)]
 OpenOnly = Annotated[bool, Parameter(description="Only failures that nobody has acknowledged.")]
+Failure = Annotated[
+    str | None, Parameter(max_length=400, description="Only work items that failed in this group: its `pattern`.")
+]
+_TIME = "2026-11-21 or 2026-11-21T12:00, in the time zone of the server."
+Since = Annotated[
+    str | None,
+    QueryParameter(name="from", max_length=LONGEST_TIME, description=f"Their run was created then or later: {_TIME}"),
+]
+Until = Annotated[
+    str | None, QueryParameter(name="to", max_length=LONGEST_TIME, description=f"Their run was created before: {_TIME}")
+]
 Place = Annotated[str | None, Parameter(max_length=60)]
 DefinitionId = Annotated[str, Parameter(max_length=200, examples=[Example(value="codebase_classify")])]
 
@@ -81,13 +94,30 @@ async def list_jobs(
     step: Name = None,
     definition: Name = None,
     q: Search = None,
+    tag: Name = None,
+    failure: Failure = None,
+    since: Since = None,
+    until: Until = None,
     open: OpenOnly = False,
     limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
     cursor: Place = None,
 ) -> Jobs:
-    """Jobs of any kind: runs and steps newest first, then work items by step. `q`: part of the name."""
+    """Jobs of any kind: runs and steps newest first, then work items by step. `q`: part of the name. `tag`: of their
+    run."""
     step, definition, q = (each and storable(each) for each in (step, definition, q))
-    matching = JobFilter(kind, status, manager_id, step, definition, q, open=open)
+    matching = JobFilter(
+        kind,
+        status,
+        manager_id,
+        step,
+        definition,
+        q,
+        storable(tag or "") or None,
+        point_in_time("from", since),
+        point_in_time("to", until),
+        failure=dom.failure_pattern(storable(failure or "") or None),
+        open=open,
+    )
 
     def reading(snapshot: Snapshot) -> Jobs:
         page = snapshot.jobs(matching, limit, cursor)

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from litestar.testing import TestClient
 
+from app.cli.control import bulk
 from app.main import create_app
 from app.queue import audit
 from app.queue.database import Database
+from app.queue.models import Kind
+from app.queue.snapshot import JobFilter
+from app.queue.status import Status
 from app.settings import Settings
+from app.web.views import JobsView
 from tests.web.histories import BOOM, write_history
 
 FINISHED, CANCELLED = 1, 12
@@ -112,6 +118,43 @@ def test_only_a_whole_run_is_deleted(api: TestClient[Any], kind: str) -> None:
     error = refused(api.delete(f"/api/jobs/{job_id}"), 409)
     assert "only a whole run can be deleted" in error["detail"]
     assert error["url"] == "/jobs/1"
+
+
+def test_page_api_and_command_line_choose_jobs_by_the_same() -> None:
+    everything = JobFilter(Kind.WORKER, Status.FAILED, 1, "s", "d", "q", "t", 0.0, 60.0, failure="boom", open=True)
+    of_page = set(parse_qs(urlsplit(JobsView(everything).url).query))
+    described = create_app(Settings()).openapi_schema.to_schema()
+    listed = {each["name"] for each in described["paths"]["/api/jobs"]["get"]["parameters"]} - {"limit", "cursor"}
+    frozen = set(described["components"]["schemas"]["FreezeJobs"]["properties"])
+    at_the_command_line = {option.name for option in bulk.params} & (of_page | listed | frozen)
+    assert of_page == listed == frozen == at_the_command_line
+
+
+@pytest.mark.parametrize(
+    ("chosen", "number"),
+    [
+        ({"failure": "PATTERN"}, 2),
+        ({"tag": "history"}, 0),
+        ({"from": "2001-01-01"}, 8),
+        ({"to": "2001-01-01T12:00"}, 0),
+    ],
+)
+def test_lists_are_chosen_and_frozen_by_failure_tag_and_time(
+    api: TestClient[Any], chosen: dict[str, str], number: int
+) -> None:
+    groups = api.get(f"/api/jobs/{FINISHED}/tree").json()["failures"]
+    pattern = next(group["pattern"] for group in groups if group["message"] == BOOM)
+    asked = {name: value.replace("PATTERN", pattern) for name, value in chosen.items()}
+    asked = {"kind": "worker", "manager_id": FINISHED, **asked}
+    assert api.get("/api/jobs", params=asked).json()["total"] == number
+    assert api.post("/api/bulk", json=asked).json()["total"] == number
+
+
+@pytest.mark.parametrize("name", ["from", "to"])
+def test_what_is_no_time_is_refused_with_its_name(api: TestClient[Any], name: str) -> None:
+    error = refused(api.get("/api/jobs", params={name: "soon"}), 400)
+    assert refused(api.post("/api/bulk", json={"kind": "worker", name: "soon"}), 400)["detail"] == error["detail"]
+    assert error["detail"] == f"{name} must be a time such as 2026-11-21T12:00; 'soon' is none"
 
 
 def test_who_did_what_is_read_page_by_page(api: TestClient[Any]) -> None:
