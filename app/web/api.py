@@ -18,8 +18,8 @@ from app.queue.models import Kind, Level
 from app.queue.places import LARGEST
 from app.queue.snapshot import JobFilter, LogFilter, Snapshot
 from app.queue.status import Status
+from app.queue.store.control import start_as
 from app.queue.store.definitions import switch
-from app.queue.store.start import start
 from app.queue.text import storable
 from app.web import dom
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
@@ -75,12 +75,14 @@ DefinitionId = Annotated[str, Parameter(max_length=200, examples=[Example(value=
 
 
 @post("/jobs", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 422, 503))
-async def start_job(data: JSONBody[StartJob], access: NamedDependency[Access]) -> Response[JobStarted]:
+async def start_job(
+    data: JSONBody[StartJob], request: AnyRequest, access: NamedDependency[Access]
+) -> Response[JobStarted]:
     """Starts a definition."""
     plan = await asyncio.to_thread(access.catalog.plan, data.definition, data.parameters)
     if data.priority is not None:
         plan = replace(plan, priority=data.priority)
-    job_id = await access.writer(start, plan)
+    job_id = await access.writer(start_as, plan, at_the_api(request))
     started = JobStarted(access.monitor.revision, job_id, f"/jobs/{job_id}")
     return Response(started, headers={"Location": started.url})
 

@@ -312,6 +312,11 @@ def test_a_run_is_cancelled_once(acting: TestClient[Any]) -> None:
     assert get(acting, f"/api/jobs/{job_id}")["status"] == "cancelled"
     again = acting.post(f"/api/jobs/{job_id}/cancellation")
     assert (again.status_code, again.json()["detail"]) == (202, f"job {job_id} was cancelled already")
+    done = get(acting, f"/api/jobs/{job_id}/actions")["actions"]
+    assert [(each["who"], each["said"].partition(":")[0]) for each in reversed(done)] == [
+        ("the API", "started it"),
+        ("the API", "cancelled the run"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["step", "worker"])

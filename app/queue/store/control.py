@@ -10,11 +10,13 @@ from sqlalchemy import bindparam, func, select
 from app.queue.actor import Actor
 from app.queue.deletions import is_being_deleted
 from app.queue.retrying import Again
+from app.queue.run_plan import RunPlan
 from app.queue.status import ACTIVE, Status
 from app.queue.store.actions import items, record, said_of
 from app.queue.store.cancel import cancel, cancel_item, cancel_step
 from app.queue.store.delete import BATCH, delete_run
 from app.queue.store.retry import Retried, retry
+from app.queue.store.start import start
 from app.queue.tables import manager_job, step_counter, step_job, worker_job
 from app.queue.writer import Transaction
 
@@ -47,6 +49,13 @@ _counted = (
     .where(step_job.c.manager_id == bindparam("of_manager"))
 )
 _run_name = select(manager_job.c.name).where(manager_job.c.id == bindparam("of_manager"))
+
+
+def start_as(transaction: Transaction, plan: RunPlan, actor: Actor) -> int:
+    """Starts a run; returns it. Raises AlreadyRunning or DefinitionDisabled."""
+    manager_id = start(transaction, plan)
+    record(transaction, actor, "start", "started it", manager_id, manager_id)
+    return manager_id
 
 
 def cancel_as(transaction: Transaction, target: Target, actor: Actor) -> str | None:
