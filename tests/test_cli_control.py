@@ -30,6 +30,21 @@ def told(data: Path, *arguments: str) -> Result:
     return CliRunner().invoke(cli, [*arguments, "--data", str(data)], catch_exceptions=False)
 
 
+def test_a_preview_says_what_would_be_done_and_does_nothing(data: Path) -> None:
+    retried = told(data, "retry", str(FINISHED), "--preview")
+    assert (retried.exit_code, retried.output.splitlines()) == (
+        0,
+        ["3 of 8 work items will run again; 5 results are kept; step 1 will be evaluated again.", "Nothing was done."],
+    )
+    assert json.loads(told(data, "retry", str(CANCELLED), "--cancelled", "--preview", "--json").output)["steps"]
+    deleted = told(data, "delete", str(FINISHED), "--preview")
+    assert deleted.exit_code == 0
+    assert deleted.output.startswith("8 work items and ")
+    assert deleted.output.endswith(" will be deleted with the run.\nNothing was done.\n")
+    with Database.in_directory(data).read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM action").scalar_one() == 0
+
+
 def test_everything_is_done_directly_where_no_server_owns_the_data(data: Path) -> None:
     retried = told(data, "retry", str(FINISHED))
     assert retried.exit_code == 0, retried.output
@@ -44,6 +59,8 @@ def test_everything_is_done_directly_where_no_server_owns_the_data(data: Path) -
     refused = told(data, "delete", str(FINISHED))
     assert (refused.exit_code, "cancel it first" in refused.output) == (2, True)
     assert "job 1 is cancelled" in told(data, "cancel", str(FINISHED)).output
+    again = told(data, "cancel", str(FINISHED))
+    assert (again.exit_code, again.output) == (0, "job 1 was cancelled already\n")
     made = json.loads(told(data, "rerun", str(FINISHED), "--from", "classify", "--json").output)
     assert (made["rerun_of"], made["taken"]) == (FINISHED, ["import"])
     assert "job 1 is deleted, with 8 work items" in told(data, "delete", str(FINISHED)).output
@@ -59,7 +76,7 @@ def test_everything_is_done_directly_where_no_server_owns_the_data(data: Path) -
     ("arguments", "why"),
     [
         (["cancel", "999"], "there is no job 999"),
-        (["cancel", str(CANCELLED)], "has ended already: cancelled, not wanted"),
+        (["cancel", str(FINISHED)], "has ended already: completed"),
         (["retry", str(CANCELLED)], "nothing of job 12 has failed"),
         (["rerun", str(FINISHED), "--from", "nine"], "there is no step nine in trial"),
         (["pause", "--definition", "nobody"], "there is no definition"),
@@ -111,6 +128,8 @@ def test_a_list_is_previewed_then_acted_on(data: Path) -> None:
     confirmed = told(data, "bulk", "acknowledge", "--token", token).output
     assert "will acknowledge 8 work items of run 1, as far as possible" in confirmed
     assert told(data, "bulk", "acknowledge", "--token", token).output == confirmed
+    later = told(data, "bulk", "acknowledge", "--kind", "worker", "--run", str(FINISHED), "--to", "2001-01-01")
+    assert later.output.startswith("0 of 0 work items of run 1")
     refused = told(data, "bulk", "delete", "--kind", "worker", "--yes")
     assert (refused.exit_code, "there is nothing to delete among them" in refused.output) == (2, True)
     assert told(data, "bulk", "delete").exit_code == 2

@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from secrets import token_urlsafe
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -40,8 +41,9 @@ from app.web.who import COMMAND_LINE, NAME, PLACE
 
 F = TypeVar("F", bound=Callable[..., Any])
 JOB = click.IntRange(1, LARGEST)
-_CHOSEN_BY = ("kind", "status", "manager_id", "step", "definition", "tag", "q", "open")
+_CHOSEN_BY = ("kind", "status", "manager_id", "step", "definition", "tag", "q", "failure", "from", "to", "open")
 """Options of `bulk` that choose jobs, by the names that the API has for them."""
+_PREVIEW = click.option("--preview", is_flag=True, help="Only say what would be done.")
 WAITS = "Nothing works here now: it goes on when a server owns the data directory."
 
 
@@ -77,11 +79,16 @@ def cancel(job: int, as_json: bool, **options: str | None) -> None:
 @click.argument("job", type=JOB)
 @click.option("--pattern", metavar="TEXT", help="Only the failure group of this pattern, of a step.")
 @click.option("--cancelled", is_flag=True, help="Also what a person cancelled.")
+@_PREVIEW
 @_options
-def retry(job: int, pattern: str | None, cancelled: bool, as_json: bool, **options: str | None) -> None:
+def retry(job: int, pattern: str | None, cancelled: bool, preview: bool, as_json: bool, **options: str | None) -> None:
     """Let what failed of JOB run again: of a run or a step, or one work item. What succeeded is kept."""
     query = {"pattern": pattern or "", "cancelled": "true" if cancelled else ""}
-    _carry_out(Call("POST", f"/api/jobs/{job}/retries", query, begins=True), as_json, options)
+    if preview:
+        _preview(f"/api/jobs/{job}/retries/preview", query, as_json, options)
+        return
+    once = {"key": token_urlsafe(12)}  # however often the request is sent
+    _carry_out(Call("POST", f"/api/jobs/{job}/retries", query | once, begins=True), as_json, options)
 
 
 @click.command
@@ -117,9 +124,13 @@ def resume(job: int | None, definition: str | None, queue: bool, as_json: bool, 
 
 @click.command
 @click.argument("job", type=JOB)
+@_PREVIEW
 @_options
-def delete(job: int, as_json: bool, **options: str | None) -> None:
+def delete(job: int, preview: bool, as_json: bool, **options: str | None) -> None:
     """Delete run JOB, which is over, with its work items and logs. The documents that it made stay."""
+    if preview:
+        _preview(f"/api/jobs/{job}/deletion/preview", {}, as_json, options)
+        return
     _carry_out(Call("DELETE", f"/api/jobs/{job}", {}, deletes=job), as_json, options)
 
 
@@ -146,6 +157,9 @@ def acknowledge(job: int, note: str, pattern: str | None, reopen: bool, as_json:
 @click.option("--definition", metavar="ID", help="Only those of runs of this definition.")
 @click.option("--tag", metavar="TAG", help="Only those of runs with this tag.")
 @click.option("--name", "q", metavar="TEXT", help="Only those with this text in their name.")
+@click.option("--pattern", "failure", metavar="TEXT", help="Only work items that failed in this failure group.")
+@click.option("--from", "from", metavar="TIME", help="Only those of runs created then or later: 2026-11-21T12:00.")
+@click.option("--to", "to", metavar="TIME", help="Only those of runs created before.")
 @click.option("--token", metavar="TOKEN", help="Do it to the list that a preview has frozen.")
 @click.option("--note", default="", help="Why; an acknowledgement shows it.")
 @click.option("--yes", is_flag=True, help="Do it at once.")
@@ -196,6 +210,13 @@ def _pause_path(job: int | None, definition: str | None, queue: bool) -> str:
     if job is not None:
         return f"/api/jobs/{job}/pause"
     return "/api/queue/pause" if queue else f"/api/definitions/{quote(definition or '', safe='')}/pause"
+
+
+def _preview(path: str, query: Mapping[str, str], as_json: bool, options: Mapping[str, str | None]) -> None:
+    """Tells what would be done, which is not. Raises Refusal."""
+    _carry_out(Call("GET", path, query), as_json, options)
+    if not as_json:
+        click.echo("Nothing was done.")
 
 
 def _carry_out(call: Call, as_json: bool, options: Mapping[str, str | None]) -> None:

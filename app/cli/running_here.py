@@ -13,8 +13,8 @@ from app.cli.running import PACE, TAIL
 from app.main import Stepglass
 from app.queue.actor import Actor, Place
 from app.queue.snapshot import LogFilter, Snapshot
-from app.queue.store.control import Target, cancel_as
-from app.queue.store.start import StartRefused, start
+from app.queue.store.control import Target, cancel_as, start_as
+from app.queue.store.start import StartRefused
 from app.web.access import Access
 from app.web.api import read_tree
 from app.web.json_shapes import Line, Tree
@@ -30,7 +30,7 @@ async def started_here(
         plan = replace(plan, priority=priority)
     async with stepglass.working() as access:
         try:
-            job_id = await access.writer(start, plan)
+            job_id = await access.writer(start_as, plan, Actor(Place.COMMAND_LINE))
         except StartRefused as refusal:
             raise Refusal(str(refusal)) from refusal
         yield RunningHere(access, job_id)

@@ -18,9 +18,11 @@ from app.cli.options import parameter_option, read_settings, setting, switch
 from app.cli.plans import plan_or_refuse
 from app.cli.refusals import Refusal, refusals
 from app.main import create_app, open_stepglass
+from app.queue.actor import Actor, Place
 from app.queue.ownership import SERVER
 from app.queue.run_plan import RunPlan
-from app.queue.store.start import AlreadyRunning, StartRefused, start
+from app.queue.store.control import start_as
+from app.queue.store.start import AlreadyRunning, StartRefused
 from app.settings import Settings
 from app.web.access import Access
 
@@ -128,7 +130,7 @@ def _config(app: object) -> uvicorn.Config:
 
 async def _begin(access: Access, plan: RunPlan, url: str) -> None:
     try:
-        job_id = await access.writer(start, plan)
+        job_id = await access.writer(start_as, plan, Actor(Place.COMMAND_LINE))
         click.echo(f"{plan.definition} is job {job_id}: {url}/jobs/{job_id}")
     except AlreadyRunning as running:
         click.echo(f"{plan.definition} is still running from before: {url}/jobs/{running.manager_id}")

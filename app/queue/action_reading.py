@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.engine import Connection
 
 from app.queue.definition_actions import all_said_of_definition
-from app.queue.records import ActionRecord, Kin
+from app.queue.places import BadCursor, place_number
+from app.queue.records import ActionPage, ActionRecord, Kin
 from app.queue.tables import action, manager_job
 
 MOST_RERUNS = 10
 
-_columns = (action.c.id, action.c.at, action.c.who, action.c.verb, action.c.said, action.c.made_id)
+_columns = tuple(action.c[name] for name in ("id", "at", "who", "verb", "said", "made_id", "manager_id", "job_id"))
 _of_run = (
     select(*_columns)
     .where(action.c.manager_id == bindparam("of_manager"))
@@ -47,6 +48,38 @@ def actions_of_no_run(connection: Connection, definition: str | None, most: int)
     if definition is not None:
         query = query.where(action.c.said.in_(all_said_of_definition(definition)))
     return tuple(ActionRecord(*row) for row in connection.execute(query, {"most": most}))
+
+
+def page(
+    connection: Connection,
+    manager_id: int | None,
+    job_id: int | None,
+    limit: int,
+    cursor: str | None,
+    deleted: Collection[int],
+) -> ActionPage:
+    """The newest first: of a run, or of everything; only to one part of the run. Raises BadCursor."""
+    meant: list[ColumnElement[bool]] = []
+    if manager_id is not None:
+        meant.append(action.c.manager_id == manager_id)
+    if job_id is not None:
+        meant.append(action.c.job_id == job_id)
+    if deleted:
+        meant.append(action.c.manager_id.is_(None) | action.c.manager_id.not_in(deleted))
+    total = connection.execute(select(func.count()).select_from(action).where(*meant)).scalar_one()
+    query = select(*_columns).where(*meant).order_by(action.c.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(action.c.id < _place(cursor))
+    rows = [ActionRecord(*row) for row in connection.execute(query)]
+    following = str(rows[limit - 1].id) if len(rows) > limit else None
+    return ActionPage(int(total), tuple(rows[:limit]), following)
+
+
+def _place(cursor: str) -> int:
+    try:
+        return place_number(cursor)
+    except ValueError:
+        raise BadCursor(cursor) from None
 
 
 def kin(connection: Connection, manager_id: int, deleted: Collection[int]) -> Kin:

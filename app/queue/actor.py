@@ -17,6 +17,7 @@ class Place(StrEnum):
     API = "the API"
     COMMAND_LINE = "the command line"
     RETENTION = "retention"
+    SCHEDULE = "the schedule"
 
 
 _BY = {
@@ -24,6 +25,7 @@ _BY = {
     Place.API: "through the API",
     Place.COMMAND_LINE: "from the command line",
     Place.RETENTION: "by retention",
+    Place.SCHEDULE: "by the schedule",
 }
 
 

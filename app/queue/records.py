@@ -344,6 +344,17 @@ class ActionRecord:
     verb: str
     said: str
     made_id: int | None
+    manager_id: int | None
+    job_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionPage:
+    """A page of what people did. `total`: over all pages. `next`: the cursor of the next one."""
+
+    total: int
+    actions: tuple[ActionRecord, ...]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)

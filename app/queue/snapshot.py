@@ -39,6 +39,7 @@ from app.queue.owner_reading import OwnerRecord
 from app.queue.pauses import pause_of, pauses
 from app.queue.places import LARGEST
 from app.queue.records import (
+    ActionPage,
     ActionRecord,
     Counts,
     FailureGroup,
@@ -188,6 +189,12 @@ class Snapshot:
     def actions_of_no_run(self, definition: str | None, most: int) -> tuple[ActionRecord, ...]:
         """What people did, the newest first: to a definition, or to everything that is no run, or none any more."""
         return action_reading.actions_of_no_run(self._connection, definition, most)
+
+    def action_page(
+        self, manager_id: int | None, job_id: int | None, limit: int, cursor: str | None = None
+    ) -> ActionPage:
+        """What people did, the newest first: to anything, to a run and its parts, or to one part. Raises BadCursor."""
+        return action_reading.page(self._connection, manager_id, job_id, limit, cursor, self._deleted)
 
     def kin(self, manager_id: int) -> Kin:
         """The run that this one repeats, and those that repeat it."""

@@ -11,9 +11,9 @@ from litestar import MediaType, Response, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from app.queue.store.control import cancel_as
+from app.queue.store.control import cancel_as, start_as
 from app.queue.store.priority import priority_of
-from app.queue.store.start import AlreadyRunning, DefinitionDisabled, start
+from app.queue.store.start import AlreadyRunning, DefinitionDisabled
 from app.web import dom
 from app.web.access import Access, NoSuchDefinition, NotStartable
 from app.web.control import target_of
@@ -40,7 +40,7 @@ async def start_run(request: AnyRequest, access: TheAccess, live: TheLive) -> Re
         plan = await asyncio.to_thread(access.catalog.plan, definition, given)
         if priority:
             plan = replace(plan, priority=_priority(priority))
-        return Redirect(dom.job_url(await access.writer(start, plan)), status_code=303)
+        return Redirect(dom.job_url(await access.writer(start_as, plan, at_the_page(request))), status_code=303)
     except NotStartable as refusal:
         return refused(422, problems=refusal.problems)
     except NoSuchDefinition as refusal:

@@ -30,6 +30,8 @@ Query = Mapping[str, str]
 
 LONGEST_SEARCH = 1_000
 """Characters that can be searched for."""
+LONGEST_TIME = 40
+"""Characters of a time: more than any has."""
 MOST_TAGS = 20
 """Tags that documents can be asked to carry all of."""
 
@@ -41,8 +43,8 @@ def queue_view(query: Query) -> QueueView:
         definition=_text(query, "definition"),
         tag=_text(query, "tag"),
         text=_search(query),
-        since=_time(query, "from"),
-        until=_time(query, "to"),
+        since=point_in_time("from", query.get("from")),
+        until=point_in_time("to", query.get("to")),
     )
     return QueueView(matching, str(cursor) if cursor else None, _number(query, "newest"))
 
@@ -56,8 +58,8 @@ def jobs_view(query: Query) -> JobsView:
         definition=_text(query, "definition"),
         text=_search(query),
         tag=_text(query, "tag"),
-        since=_time(query, "from"),
-        until=_time(query, "to"),
+        since=point_in_time("from", query.get("from")),
+        until=point_in_time("to", query.get("to")),
         failure=dom.failure_pattern(query.get("failure") or None),
         open=query.get("open") == "true",
     )
@@ -75,8 +77,8 @@ def documents_view(query: MultiDict[Any]) -> DocumentsView:
         tags=_tags(query),
         source_type=_text(query, "source_type"),
         category=_text(query, "category"),
-        since=_time(query, "from"),
-        until=_time(query, "to"),
+        since=point_in_time("from", query.get("from")),
+        until=point_in_time("to", query.get("to")),
     )
     return DocumentsView(matching, str(cursor) if cursor else None)
 
@@ -163,9 +165,8 @@ def _one_of(kind: type[E], query: Query, name: str) -> E | None:
         raise ValidationException(f"{name} must be one of {known}; {value!r} is none of them") from None
 
 
-def _time(query: Query, name: str) -> float | None:
+def point_in_time(name: str, value: str | None) -> float | None:
     """A time of day in the server's own time zone, as the fields of forms give it, or a whole day."""
-    value = query.get(name)
     if not value:
         return None
     try:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
-from litestar.params import FromQuery, JSONBody, Parameter
+from litestar.params import FromQuery, JSONBody, Parameter, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from app.queue.job_records import manager_record
@@ -18,11 +18,14 @@ from app.queue.models import Kind, Level
 from app.queue.places import LARGEST
 from app.queue.snapshot import JobFilter, LogFilter, Snapshot
 from app.queue.status import Status
+from app.queue.store.control import start_as
 from app.queue.store.definitions import switch
-from app.queue.store.start import start
 from app.queue.text import storable
+from app.web import dom
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition
+from app.web.addresses import LONGEST_TIME, point_in_time
 from app.web.api_acknowledge import acknowledge_job, reopen_job
+from app.web.api_actions import job_actions, list_actions
 from app.web.api_attempts import job_attempts
 from app.web.api_bulk import confirm_bulk, freeze_jobs, one_bulk
 from app.web.api_control import JobId, cancel_job, delete_job, rerun_job, retry_job
@@ -36,6 +39,7 @@ from app.web.api_pause import (
     resume_job,
     resume_queue,
 )
+from app.web.api_previews import preview_deletion, preview_retry
 from app.web.dependencies import AnyRequest
 from app.web.errors import error_answers
 from app.web.json_definitions import (
@@ -55,17 +59,30 @@ MOST_FAILURES = 50
 Search = Annotated[str | None, Parameter(max_length=200)]
 Name = Annotated[str | None, Parameter(max_length=200)]
 OpenOnly = Annotated[bool, Parameter(description="Only failures that nobody has acknowledged.")]
+Failure = Annotated[
+    str | None, Parameter(max_length=400, description="Only work items that failed in this group: its `pattern`.")
+]
+_TIME = "2026-11-21 or 2026-11-21T12:00, in the time zone of the server."
+Since = Annotated[
+    str | None,
+    QueryParameter(name="from", max_length=LONGEST_TIME, description=f"Their run was created then or later: {_TIME}"),
+]
+Until = Annotated[
+    str | None, QueryParameter(name="to", max_length=LONGEST_TIME, description=f"Their run was created before: {_TIME}")
+]
 Place = Annotated[str | None, Parameter(max_length=60)]
 DefinitionId = Annotated[str, Parameter(max_length=200, examples=[Example(value="codebase_classify")])]
 
 
 @post("/jobs", status_code=HTTP_202_ACCEPTED, responses=error_answers(404, 409, 422, 503))
-async def start_job(data: JSONBody[StartJob], access: NamedDependency[Access]) -> Response[JobStarted]:
+async def start_job(
+    data: JSONBody[StartJob], request: AnyRequest, access: NamedDependency[Access]
+) -> Response[JobStarted]:
     """Starts a definition."""
     plan = await asyncio.to_thread(access.catalog.plan, data.definition, data.parameters)
     if data.priority is not None:
         plan = replace(plan, priority=data.priority)
-    job_id = await access.writer(start, plan)
+    job_id = await access.writer(start_as, plan, at_the_api(request))
     started = JobStarted(access.monitor.revision, job_id, f"/jobs/{job_id}")
     return Response(started, headers={"Location": started.url})
 
@@ -79,13 +96,30 @@ async def list_jobs(
     step: Name = None,
     definition: Name = None,
     q: Search = None,
+    tag: Name = None,
+    failure: Failure = None,
+    since: Since = None,
+    until: Until = None,
     open: OpenOnly = False,
     limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
     cursor: Place = None,
 ) -> Jobs:
-    """Jobs of any kind: runs and steps newest first, then work items by step. `q`: part of the name."""
+    """Jobs of any kind: runs and steps newest first, then work items by step. `q`: part of the name. `tag`: of their
+    run."""
     step, definition, q = (each and storable(each) for each in (step, definition, q))
-    matching = JobFilter(kind, status, manager_id, step, definition, q, open=open)
+    matching = JobFilter(
+        kind,
+        status,
+        manager_id,
+        step,
+        definition,
+        q,
+        storable(tag or "") or None,
+        point_in_time("from", since),
+        point_in_time("to", until),
+        failure=dom.failure_pattern(storable(failure or "") or None),
+        open=open,
+    )
 
     def reading(snapshot: Snapshot) -> Jobs:
         page = snapshot.jobs(matching, limit, cursor)
@@ -230,8 +264,12 @@ def api_router() -> Router:
             job_logs,
             prioritise_job,
             job_attempts,
+            list_actions,
+            job_actions,
             cancel_job,
             retry_job,
+            preview_retry,
+            preview_deletion,
             rerun_job,
             delete_job,
             acknowledge_job,

@@ -8,7 +8,7 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, Parameter
 from litestar.status_codes import HTTP_201_CREATED, HTTP_202_ACCEPTED
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from app.queue.bulk_reading import FrozenSetRecord
 from app.queue.bulk_rules import BulkAction
@@ -20,6 +20,7 @@ from app.queue.store.acknowledge import LONGEST_NOTE
 from app.queue.text import storable
 from app.web import dom
 from app.web.access import Access
+from app.web.addresses import LONGEST_TIME, point_in_time
 from app.web.bulk import carry_out, freeze
 from app.web.dependencies import AnyRequest
 from app.web.errors import error_answers
@@ -27,6 +28,7 @@ from app.web.json_shapes import Revision
 from app.web.who import at_the_api
 
 Name = Annotated[str, Meta(max_length=200)] | None
+Moment = Annotated[str, Meta(max_length=LONGEST_TIME)] | None
 Token = Annotated[str, Parameter(max_length=100, description="`token` of a frozen list.")]
 
 
@@ -40,7 +42,29 @@ class FreezeJobs(Struct, frozen=True, forbid_unknown_fields=True):
     definition: Name = None
     q: Name = None
     tag: Name = None
+    failure: Annotated[str, Meta(max_length=400)] | None = None
+    since: Moment = field(default=None, name="from")
+    until: Moment = field(default=None, name="to")
     open: bool = False
+
+    @property
+    def matching(self) -> JobFilter:
+        """Raises ValidationException for what is no time."""
+        given = (each and storable(each) for each in (self.step, self.definition, self.q, self.tag, self.failure))
+        step, definition, text, tag, failure = given
+        return JobFilter(
+            self.kind,
+            self.status,
+            self.manager_id,
+            step,
+            definition,
+            text or None,
+            tag or None,
+            point_in_time("from", self.since),
+            point_in_time("to", self.until),
+            failure=dom.failure_pattern(failure or None),
+            open=self.open,
+        )
 
 
 class ConfirmBulk(Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,12 +145,7 @@ async def freeze_jobs(data: JSONBody[FreezeJobs], access: NamedDependency[Access
     """Freezes a list of jobs: what is confirmed later is done to these, and to nothing that comes after them.
 
     A list that nobody confirms is forgotten after a day."""
-    given = (each and storable(each) for each in (data.step, data.definition, data.q, data.tag))
-    step, definition, text, tag = given
-    matching = JobFilter(
-        data.kind, data.status, data.manager_id, step, definition, text or None, tag or None, open=data.open
-    )
-    return await _bulk(access, await freeze(access, matching))
+    return await _bulk(access, await freeze(access, data.matching))
 
 
 @get("/bulk/{token:str}", responses=error_answers(404))

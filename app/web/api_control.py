@@ -11,6 +11,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 
 from app.queue.models import Kind
 from app.queue.places import LARGEST
+from app.queue.status import Status
 from app.queue.store.actions import items
 from app.queue.store.control import cancel_as, delete_as, retry_as
 from app.queue.store.delete import NotOver
@@ -19,7 +20,7 @@ from app.queue.store.retry import NothingToRetry
 from app.queue.text import storable
 from app.web import dom
 from app.web.access import Access
-from app.web.control import again_of, concurrency_of, plan_rerun, target_of, whole_run
+from app.web.control import LONGEST_KEY, again_of, concurrency_of, plan_rerun, target_of, whole_run
 from app.web.dependencies import AnyRequest
 from app.web.errors import Conflict, error_answers
 from app.web.json_control import Cancelled, Deleted, Rerun, Retried
@@ -36,7 +37,7 @@ FromStep = Annotated[
 AsNow = Annotated[bool, Parameter(description="With the definition as it is now, not as it was.")]
 Key = Annotated[
     str | None,
-    Parameter(max_length=100, description="Of your own choice: asked for again with it, no other run starts."),
+    Parameter(max_length=LONGEST_KEY, description="Of your own choice: asked for again with it, it is done once."),
 ]
 WithCancelled = Annotated[bool, Parameter(description="Also what a person cancelled.")]
 
@@ -45,11 +46,15 @@ WithCancelled = Annotated[bool, Parameter(description="Also what a person cancel
 async def cancel_job(job_id: JobId, request: AnyRequest, access: NamedDependency[Access]) -> Cancelled:
     """Cancels a run or a step with everything in it that has not ended, or one work item.
 
+    What was cancelled already stays as it is; what has ended otherwise is a conflict.
+
     What waits never starts; what runs is told to stop, and is ended if it does not."""
     job = await access.read(lambda snapshot: snapshot.job(job_id))
     said = await access.writer(cancel_as, target_of(job), at_the_api(request))
     if said is None:
         ended = await access.read(lambda snapshot: snapshot.job(job_id))
+        if ended.status is Status.CANCELLED:
+            return Cancelled(access.monitor.revision, job_id, f"job {job_id} was cancelled already")
         why = f", {ended.reason}" if ended.reason else ""
         raise Conflict(f"job {job_id} has ended already: {ended.status}{why}", url=dom.job_url(job_id))
     if job.kind is not Kind.MANAGER:
@@ -67,16 +72,18 @@ async def retry_job(
     access: NamedDependency[Access],
     pattern: Pattern = None,
     cancelled: WithCancelled = False,
+    key: Key = None,
 ) -> Retried:
     """Lets what failed run again: one work item, or everything of a step or a run.
 
-    What succeeded is kept. What was cancelled or skipped because of the failure is evaluated again. Asked for twice it
-    is done once: then nothing is left that has failed, which is a conflict."""
+    What succeeded is kept. What was cancelled or skipped because of the failure is evaluated again. Asked for again
+    with the same `key` it says what was done the first time; without one, what has failed again runs again, and where
+    nothing has it is a conflict."""
     job = await access.read(lambda snapshot: snapshot.job(job_id))
     again = again_of(job, pattern or None, cancelled)
     concurrency = await concurrency_of(access, job.definition)
     try:
-        done = await access.writer(retry_as, again, at_the_api(request), concurrency)
+        done = await access.writer(retry_as, again, at_the_api(request), concurrency, None, storable(key or ""))
     except NothingToRetry as refusal:
         raise Conflict(str(refusal), url=dom.job_url(job_id)) from refusal
     steps = f"{len(done.steps):,} step{'' if len(done.steps) == 1 else 's'}"

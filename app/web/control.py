@@ -18,6 +18,8 @@ from app.web import dom
 from app.web.access import Access, NoSuchDefinition, NotStartable
 from app.web.errors import Conflict
 
+LONGEST_KEY = 100
+"""Characters of a name that a caller gives to what is to be done once."""
 KIND_WORDS = {Kind.STEP: "a step", Kind.WORKER: "a work item"}
 
 

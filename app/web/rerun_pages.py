@@ -12,13 +12,11 @@ from app.queue.snapshot import Snapshot
 from app.queue.store.rerun import NotRepeatable, rerun_as
 from app.queue.text import storable
 from app.web import dom
-from app.web.control import against, kept_plan, plan_rerun, whole_run
+from app.web.control import LONGEST_KEY, against, kept_plan, plan_rerun, whole_run
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
 from app.web.errors import Conflict
 from app.web.retry_pages import show
 from app.web.who import at_the_page
-
-LONGEST_KEY = 100
 
 
 @get("/jobs/{job_id:int}/reruns/new", include_in_schema=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from secrets import token_urlsafe
 
 from litestar import MediaType, Response, get, post
 from litestar.params import FromPath
@@ -17,7 +18,7 @@ from app.queue.store.retry import NothingToRetry
 from app.queue.text import storable
 from app.web import dom
 from app.web.addresses import Query
-from app.web.control import again_of, concurrency_of
+from app.web.control import LONGEST_KEY, again_of, concurrency_of
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
 from app.web.errors import Conflict
 from app.web.live.hub import Live
@@ -48,14 +49,16 @@ async def retry_preview(job_id: FromPath[int], request: AnyRequest, access: TheA
 
 @post("/jobs/{job_id:int}/retries", include_in_schema=False)
 async def retry_chosen(job_id: FromPath[int], request: AnyRequest, access: TheAccess) -> Redirect:
-    """Does what the rules say now, and shows the job; its record tells what was done, and what was foreseen."""
+    """Does what the rules say now, and shows the job; its record tells what was done, and what was foreseen. A form
+    that is sent again does nothing more."""
     form = {name: str(value) for name, value in (await request.form()).items()}
     job = await access.read(lambda snapshot: snapshot.job(job_id))
     foreseen = form.get("foreseen", "")
     number = int(foreseen) if foreseen.isdecimal() and len(foreseen) < 18 else None
     concurrency = await concurrency_of(access, job.definition)
+    key = storable(form.get("key", ""))[:LONGEST_KEY]
     try:
-        await access.writer(retry_as, _again(job, form), at_the_page(request), concurrency, number)
+        await access.writer(retry_as, _again(job, form), at_the_page(request), concurrency, number, key)
     except NothingToRetry as refusal:
         raise Conflict(str(refusal), url=page_of(job)) from refusal
     return Redirect(page_of(job), status_code=303)
@@ -89,6 +92,7 @@ def _in_words(read: dict[str, object]) -> dict[str, object]:
         "what": _what(job, again),
         "back": page_of(job),
         "url": url,
+        "key": token_urlsafe(12),
         "failure": failure,
         "evaluated": evaluated,
         "with_cancelled": dom.with_query(f"{url}/new", {"failure": failure, "cancelled": "true"}),

@@ -9,6 +9,7 @@ from app.queue.changes import StepReleased, WorkAdded
 from app.queue.pauses import QUEUE, Scope
 from app.queue.rerun_reading import repeating
 from app.queue.run_plan import StepPlan
+from app.queue.status import Status
 from app.queue.store.control import Target, cancel_as, delete_as, retry_as
 from app.queue.store.pause import pause_as, resume_as
 from app.queue.store.plan import claim_plans
@@ -39,6 +40,23 @@ async def test_of_what_is_paused_nothing_is_planned_or_claimed_until_it_is_resum
     assert any(isinstance(change, StepReleased) for change in queue.commits[-1].changes) == (of == "queue")
     assert len(await queue.claim(step_id)) == 1
     assert not await queue.write(resume_as, scope, ANN)
+
+
+@pytest.mark.parametrize("named", ["a", "a: 7 work items run again; evaluated again: two"])
+async def test_a_retry_that_is_sent_again_after_the_next_failure_does_nothing(queue: Queue, named: str) -> None:
+    manager_id = await queue.start(ONE, TWO)
+    (step_id,) = await queue.plan_all(named)
+    (a,) = await queue.claim(step_id)
+    await queue.fail(a)
+    again = Again(manager_id, step_id, a.id)
+    first = await queue.write(retry_as, again, ANN, None, 5, "key")
+    assert (first.items, first.steps) == (1, ["one", "two"])
+    (a,) = await queue.claim(step_id)
+    await queue.fail(a)
+    assert await queue.write(retry_as, again, ANN, None, 5, "key") == first
+    assert [each.verb for each in queue.read(lambda snapshot: snapshot.actions(manager_id, 9))] == ["retry"]
+    assert queue.run(manager_id).status is Status.FAILED
+    assert (await queue.write(retry_as, again, ANN, None, None, "another")).items == 1
 
 
 async def test_everything_that_is_done_is_recorded_and_goes_with_its_run(queue: Queue) -> None:

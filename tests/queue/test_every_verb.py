@@ -62,7 +62,7 @@ INNER = {
     *("advance", "count", "count_lines", "count_minute", "count_open", "counts_of", "end_run", "end_step"),
     *("failures_of_run", "forget_planning", "forget_wait", "forget_wait_of_ended", "keep_lost", "note_not_offered"),
     *("note_wait", "open_failures", "open_planning", "put_off", "tell_waiting"),
-    *("forget_groups", "group_failure", "log_line", "made_by", "open_counters", "record"),
+    *("forget_groups", "group_failure", "log_line", "made_by", "open_counters", "record", "said_of"),
     *("refuse_one_too_many", "refuse_switched_off", "regroup", "roll_up", "stop_run", "stop_work"),
 }
 """What only other verbs call, in their transactions."""
@@ -204,6 +204,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "set_type_limits": ({"trial": Limits(3)},),
     "spawn": (STEP_ONE, A, 1, [NewItem("found")]),
     "start": (PLAN,),
+    "start_as": (PLAN, ANN),
     "steps_of": ([STEP_ONE],),
     "sweep_sets": (),
     "switch": ("off", True, ANN),

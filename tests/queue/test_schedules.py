@@ -112,6 +112,8 @@ async def test_a_tick_starts_a_run_that_says_so(scheduled: Queue) -> None:
     dealt = await deal(scheduled, tick())
     run = scheduled.run(dealt.manager_id)
     assert (run.definition, run.scheduled_for) == ("trial", STAMP)
+    (started,) = scheduled.read(lambda snapshot: snapshot.actions(run.id, 9))
+    assert (started.who, started.said) == ("the schedule", f"started it for {STAMP}")
     record = await known(scheduled)
     assert record.next_at == NOON + HOUR
     assert record.last == TickRecord(NOON, Outcome.STARTED, "", run.id)

@@ -310,8 +310,13 @@ def test_a_run_is_cancelled_once(acting: TestClient[Any]) -> None:
     assert response.status_code == 202
     assert "cancelled" in response.json()["detail"]
     assert get(acting, f"/api/jobs/{job_id}")["status"] == "cancelled"
-    error = refusal(acting.post(f"/api/jobs/{job_id}/cancellation"), 409)
-    assert "ended already: cancelled" in error["detail"]
+    again = acting.post(f"/api/jobs/{job_id}/cancellation")
+    assert (again.status_code, again.json()["detail"]) == (202, f"job {job_id} was cancelled already")
+    done = get(acting, f"/api/jobs/{job_id}/actions")["actions"]
+    assert [(each["who"], each["said"].partition(":")[0]) for each in reversed(done)] == [
+        ("the API", "started it"),
+        ("the API", "cancelled the run"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["step", "worker"])

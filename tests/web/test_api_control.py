@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from litestar.testing import TestClient
 
+from app.cli.control import bulk
 from app.main import create_app
 from app.queue import audit
 from app.queue.database import Database
+from app.queue.models import Kind
+from app.queue.snapshot import JobFilter
+from app.queue.status import Status
 from app.settings import Settings
+from app.web.views import JobsView
 from tests.web.histories import BOOM, write_history
 
 FINISHED, CANCELLED = 1, 12
@@ -48,6 +54,15 @@ def test_everything_of_a_run_that_failed_is_retried_once(api: TestClient[Any]) -
     error = refused(api.post(f"/api/jobs/{FINISHED}/retries"), 409)
     assert (error["error"], error["url"]) == ("conflict", "/jobs/1")
     assert error["detail"] == "nothing of job 1 has failed; it is left as it is"
+
+
+def test_a_retry_of_a_key_is_done_once_and_answered_alike(api: TestClient[Any]) -> None:
+    first = api.post(f"/api/jobs/{FINISHED}/retries?key=mine")
+    again = api.post(f"/api/jobs/{FINISHED}/retries?key=mine")
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert (again.json()["items"], again.json()["steps"]) == (3, ["import"])
+    assert again.json() | {"revision": 0} == first.json() | {"revision": 0}
+    refused(api.post(f"/api/jobs/{FINISHED}/retries?key=another"), 409)
 
 
 @pytest.mark.parametrize(("name", "number"), [("b", 1), ("import", 3)])
@@ -103,6 +118,75 @@ def test_only_a_whole_run_is_deleted(api: TestClient[Any], kind: str) -> None:
     error = refused(api.delete(f"/api/jobs/{job_id}"), 409)
     assert "only a whole run can be deleted" in error["detail"]
     assert error["url"] == "/jobs/1"
+
+
+def test_page_api_and_command_line_choose_jobs_by_the_same() -> None:
+    everything = JobFilter(Kind.WORKER, Status.FAILED, 1, "s", "d", "q", "t", 0.0, 60.0, failure="boom", open=True)
+    of_page = set(parse_qs(urlsplit(JobsView(everything).url).query))
+    described = create_app(Settings()).openapi_schema.to_schema()
+    listed = {each["name"] for each in described["paths"]["/api/jobs"]["get"]["parameters"]} - {"limit", "cursor"}
+    frozen = set(described["components"]["schemas"]["FreezeJobs"]["properties"])
+    at_the_command_line = {option.name for option in bulk.params} & (of_page | listed | frozen)
+    assert of_page == listed == frozen == at_the_command_line
+
+
+@pytest.mark.parametrize(
+    ("chosen", "number"),
+    [
+        ({"failure": "PATTERN"}, 2),
+        ({"tag": "history"}, 0),
+        ({"from": "2001-01-01"}, 8),
+        ({"to": "2001-01-01T12:00"}, 0),
+    ],
+)
+def test_lists_are_chosen_and_frozen_by_failure_tag_and_time(
+    api: TestClient[Any], chosen: dict[str, str], number: int
+) -> None:
+    groups = api.get(f"/api/jobs/{FINISHED}/tree").json()["failures"]
+    pattern = next(group["pattern"] for group in groups if group["message"] == BOOM)
+    asked = {name: value.replace("PATTERN", pattern) for name, value in chosen.items()}
+    asked = {"kind": "worker", "manager_id": FINISHED, **asked}
+    assert api.get("/api/jobs", params=asked).json()["total"] == number
+    assert api.post("/api/bulk", json=asked).json()["total"] == number
+
+
+@pytest.mark.parametrize("name", ["from", "to"])
+def test_what_is_no_time_is_refused_with_its_name(api: TestClient[Any], name: str) -> None:
+    error = refused(api.get("/api/jobs", params={name: "soon"}), 400)
+    assert refused(api.post("/api/bulk", json={"kind": "worker", name: "soon"}), 400)["detail"] == error["detail"]
+    assert error["detail"] == f"{name} must be a time such as 2026-11-21T12:00; 'soon' is none"
+
+
+def test_who_did_what_is_read_page_by_page(api: TestClient[Any]) -> None:
+    item = jobs(api, manager_id=FINISHED, status="failed", kind="worker")[0]
+    ann = {"x-stepglass-actor": "ann"}
+    api.post(f"/api/jobs/{item['id']}/retries", headers=ann)
+    api.post(f"/api/jobs/{FINISHED}/cancellation")
+    api.post("/api/queue/pause")
+    api.delete("/api/queue/pause", headers=ann)
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = api.get("/api/actions", params={"limit": 3, **({"cursor": cursor} if cursor else {})}).json()
+        assert page["total"] == 4
+        seen += [(each["who"], each["verb"], each["manager_id"], each["job_id"]) for each in page["actions"]]
+        cursor = page["next"]
+    assert seen == [
+        ("ann", "resume", None, None),
+        ("the API", "pause", None, None),
+        ("the API", "cancel", FINISHED, FINISHED),
+        ("ann", "retry", FINISHED, item["id"]),
+    ]
+    of_run = api.get(f"/api/jobs/{FINISHED}/actions").json()
+    assert [each["verb"] for each in of_run["actions"]] == ["cancel", "retry"]
+    of_item = api.get(f"/api/jobs/{item['id']}/actions").json()
+    assert (of_item["total"], of_item["actions"][0]["said"]) == (
+        1,
+        f"retried work item {item['name']}: 1 work item runs again; evaluated again: import",
+    )
+    api.delete(f"/api/jobs/{FINISHED}")
+    assert [each["verb"] for each in api.get("/api/actions").json()["actions"]] == ["delete", "resume", "pause"]
+    refused(api.get(f"/api/jobs/{FINISHED}/actions"), 404)
+    refused(api.get("/api/actions?cursor=nonsense"), 400)
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/api/jobs/1/retries"), ("DELETE", "/api/jobs/1")])

@@ -63,6 +63,32 @@ def sent(pages: Pages, page: str, **filled_in: str) -> Any:
     )
 
 
+@pytest.mark.parametrize("query", ["", "?cancelled=true"])
+def test_programs_are_told_what_the_previews_on_the_page_say(pages: Pages, query: str) -> None:
+    cancelled = pages.play("start", steps=["one"])
+    pages.play("plan", items=["a", "b"])
+    pages.post(f"/jobs/{cancelled}/cancellation")
+    of_all, _ = all_failed(pages)
+    of_some, step_id = failed_run(pages)
+    items = [job["id"] for job in pages.get("/api/jobs?kind=worker").json()["jobs"]]
+    for job_id in (of_some, step_id, of_all, cancelled, *items):
+        told = pages.get(f"/api/jobs/{job_id}/retries/preview{query}").json()
+        assert told["detail"] in text(pages.get(f"/jobs/{job_id}/retries/new{query}", headers=HTML))
+        done = pages.post(f"/api/jobs/{job_id}/retries{query}")
+        assert done.status_code == (202 if told["items"] else 409), done.text
+        if told["items"]:
+            assert (done.json()["items"], done.json()["steps"]) == (told["items"], told["steps"])
+    refused = pages.get(f"/api/jobs/{of_all}/deletion/preview")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409,
+        pages.delete(f"/api/jobs/{of_all}").json()["detail"],
+    )
+    pages.post(f"/api/jobs/{of_all}/cancellation")
+    told = pages.get(f"/api/jobs/{of_all}/deletion/preview").json()
+    assert told["detail"] in text(pages.get(f"/jobs/{of_all}/deletion/new", headers=HTML))
+    assert told["items"] == 2
+
+
 def test_a_retry_is_previewed_exactly_then_done(pages: Pages) -> None:
     manager_id, _ = all_failed(pages)
     run = pages.get(f"/jobs/{manager_id}", headers=HTML)
@@ -75,9 +101,12 @@ def test_a_retry_is_previewed_exactly_then_done(pages: Pages) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{manager_id}")
     after = text(pages.get(f"/jobs/{manager_id}", headers=HTML))
     assert "a person at the page retried the run: 2 work items run again; evaluated again: one, two, three" in after
-    again = sent(pages, preview.text)
-    assert again.status_code == 409
-    assert "nothing of job" in text(again)
+    again = sent(pages, preview.text)  # a double click: answered as the first one was
+    assert (again.status_code, again.headers["location"]) == (303, f"/jobs/{manager_id}")
+    assert pages.get(f"/jobs/{manager_id}", headers=HTML).text.count("retried the run") == 1
+    other = pages.post(f"/jobs/{manager_id}/retries", headers=HTML)
+    assert other.status_code == 409
+    assert "nothing of job" in text(other)
 
 
 def test_one_item_or_one_failure_group_is_retried_alone(pages: Pages) -> None:
@@ -195,8 +224,8 @@ def test_a_work_item_and_a_step_are_cancelled_alone(pages: Pages) -> None:
     after = text(pages.get(f"/jobs/{manager_id}", headers=HTML))
     assert "a person at the page cancelled step one: 2 work items never start, 0 at work told to stop" in after
     assert after.count("cancelled work item a") == 1
-    error = pages.post(f"/api/jobs/{step_id}/cancellation")
-    assert error.status_code == 409
+    again = pages.post(f"/api/jobs/{step_id}/cancellation")
+    assert (again.status_code, again.json()["detail"]) == (202, f"job {step_id} was cancelled already")
 
 
 def test_a_run_is_deleted_after_its_preview_and_a_running_one_is_not(pages: Pages) -> None:

@@ -104,6 +104,8 @@ def test_run_now_is_the_normal_start_with_the_parameters_of_the_schedule(site: T
     answer = site.post("/jobs", data=fields)
     assert answer.status_code == 303, answer.text
     assert "by schedule" not in site.get(answer.headers["location"]).text
+    (started,) = site.get(f"/api{answer.headers['location']}/actions").json()["actions"]
+    assert (started["who"], started["verb"], started["said"]) == ("a person at the page", "start", "started it")
     assert 'action="/jobs"' not in site.get("/definitions/off").text
 
 

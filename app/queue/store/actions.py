@@ -8,6 +8,7 @@ from app.queue.actor import Actor
 from app.queue.tables import action
 from app.queue.writer import Transaction
 
+_said = select(action.c.said).where(action.c.key == bindparam("of_key"))
 _made = select(action.c.made_id).where(action.c.key == bindparam("of_key"))
 
 
@@ -39,6 +40,12 @@ def made_by(transaction: Transaction, key: str) -> int | None:
     """The run that the action of that key started, if it was carried out already."""
     made: int | None = transaction.connection.execute(_made, {"of_key": key}).scalar_one_or_none()
     return made
+
+
+def said_of(transaction: Transaction, key: str) -> str | None:
+    """What the action of that key did, if it was carried out already."""
+    said: str | None = transaction.connection.execute(_said, {"of_key": key}).scalar_one_or_none()
+    return said
 
 
 def items(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select
@@ -9,11 +10,13 @@ from sqlalchemy import bindparam, func, select
 from app.queue.actor import Actor
 from app.queue.deletions import is_being_deleted
 from app.queue.retrying import Again
+from app.queue.run_plan import RunPlan
 from app.queue.status import ACTIVE, Status
-from app.queue.store.actions import items, record
+from app.queue.store.actions import items, record, said_of
 from app.queue.store.cancel import cancel, cancel_item, cancel_step
 from app.queue.store.delete import BATCH, delete_run
 from app.queue.store.retry import Retried, retry
+from app.queue.store.start import start
 from app.queue.tables import manager_job, step_counter, step_job, worker_job
 from app.queue.writer import Transaction
 
@@ -48,6 +51,13 @@ _counted = (
 _run_name = select(manager_job.c.name).where(manager_job.c.id == bindparam("of_manager"))
 
 
+def start_as(transaction: Transaction, plan: RunPlan, actor: Actor) -> int:
+    """Starts a run; returns it. Raises AlreadyRunning or DefinitionDisabled."""
+    manager_id = start(transaction, plan)
+    record(transaction, actor, "start", "started it", manager_id, manager_id)
+    return manager_id
+
+
 def cancel_as(transaction: Transaction, target: Target, actor: Actor) -> str | None:
     """Cancels the target; says what that did, or None if it had ended already."""
     reason = f"cancelled {actor.by}"
@@ -70,14 +80,23 @@ def cancel_as(transaction: Transaction, target: Target, actor: Actor) -> str | N
 
 
 def retry_as(
-    transaction: Transaction, again: Again, actor: Actor, concurrency: int | None = None, foreseen: int | None = None
+    transaction: Transaction,
+    again: Again,
+    actor: Actor,
+    concurrency: int | None = None,
+    foreseen: int | None = None,
+    key: str | None = None,
 ) -> Retried:
-    """`foreseen`: how many work items the preview said would run again. Raises NothingToRetry or AlreadyRunning."""
+    """`foreseen`: how many work items the preview said would run again. With the `key` of a retry of that job that was
+    carried out already, says what that one did, and does nothing. Raises NothingToRetry or AlreadyRunning."""
+    once = f"retry {again.job_id} {key}" if key else None
+    if once is not None and (before := said_of(transaction, once)) is not None:
+        return _retried_before(before)
     done = retry(transaction, again, f"retried {actor.by}", concurrency)
     said = f"retried {_name(transaction, Target(again.manager_id, again.step_id, again.worker_id))}: {told(done)}"
     if foreseen not in (None, done.items):
         said += f" (the preview, a moment before, said {foreseen:,})"
-    record(transaction, actor, "retry", said, again.manager_id, again.job_id)
+    record(transaction, actor, "retry", said, again.manager_id, again.job_id, once)
     return done
 
 
@@ -85,6 +104,19 @@ def told(done: Retried) -> str:
     """What a retry did."""
     said = f"{items(done.items)} run{'s' if done.items == 1 else ''} again"
     return f"{said}; evaluated again: {', '.join(done.steps)}" if done.steps else said
+
+
+_told = re.compile(
+    r".*: ([0-9,]+) work items? runs? again(?:; evaluated again: (.*?))?(?: \(the preview, a moment before, [^)]*\))?",
+    re.DOTALL,
+)
+
+
+def _retried_before(said: str) -> Retried:
+    """What a retry did, read from its record: the inverse of `told`."""
+    found = _told.fullmatch(said)
+    assert found is not None, said
+    return Retried(int(found[1].replace(",", "")), found[2].split(", ") if found[2] else [])
 
 
 def delete_as(transaction: Transaction, manager_id: int, actor: Actor, why: str = "", most: int = BATCH) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.queue.actor import Actor
+from app.queue.actor import Actor, Place
 from app.queue.changes import ScheduleChanged
 from app.queue.definition_actions import said_of_definition
 from app.queue.run_plan import RunPlan
@@ -144,6 +144,7 @@ def _start(transaction: Transaction, due: Due, plan: RunPlan, stamp: str) -> Dea
     transaction.connection.execute(
         update(manager_job).where(manager_job.c.id == manager_id).values(scheduled_for=stamp)
     )
+    record(transaction, Actor(Place.SCHEDULE), "start", f"started it for {stamp}", manager_id, manager_id)
     return Dealt(Outcome.STARTED, due.reason, manager_id)
 
 
