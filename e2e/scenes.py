@@ -63,9 +63,13 @@ PATHS = (
     f"/jobs/{COMPLETED}/deletion/new",
     "/jobs/1/deletion/new",
     "/pauses",
+    "/system",
+    f"/jobs/{FAILED}/acknowledgement/new",
+    "/bulk/preview?kind=worker&status=failed",
+    "/jobs?open=true",
 )
 """Every kind of page, in each of its states."""
-KINDS = [PATHS[at] for at in (0, 1, 4, 9, 12, 14, 17, 22, 24, 27, 30, 34, 35, 40)]
+KINDS = [PATHS[at] for at in (0, 1, 4, 9, 12, 14, 17, 22, 24, 27, 30, 34, 35, 40, 41)]
 """One of each kind."""
 
 EVERYTHING = {
@@ -134,5 +138,6 @@ def furnish(theatre: Theatre) -> None:
     assert theatre.client.post("/jobs", data={"definition": "trial", "parameter.folder": "here"}).status_code == 303
     for path, form in (("/pauses", {"definition": "trial"}), (f"/jobs/{WAITING}/pause", {}), ("/jobs/1/pause", {})):
         assert theatre.client.post(path, data=form).status_code == 303
+    play("freeze", at="preview", kind="worker", status="failed")
     for number in range(EARLIER):
         play("cancel", manager_id=play("start", steps=["only"], name=f"Earlier run {number}"))

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, bindparam, false, func, select
 from sqlalchemy.engine import Connection
 
 from app.queue.deletions import is_being_deleted
-from app.queue.status import FINAL, Status, StepState, starts_after_all
+from app.queue.status import FINAL, Status, StepState, starts_after_all, stopped_reason
 from app.queue.tables import manager_job, step_counter, step_job, worker_job
 
 
@@ -121,7 +121,7 @@ def was_stopped(run: Any, step: Any) -> bool:
 def stopped_with(step: Any) -> ColumnElement[bool]:
     """The work items that were cancelled when the step ended."""
     of_step: ColumnElement[bool] = worker_job.c.step_id == step.id
-    return of_step & (worker_job.c.reason == f"cancelled: {step.reason}")
+    return of_step & (worker_job.c.reason == stopped_reason(step.reason))
 
 
 def reopened(run: Any, steps: Sequence[Any], again: Again, moved: set[int]) -> list[Any]:

@@ -6,7 +6,7 @@ with every commit that changed something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -180,7 +180,7 @@ class Snapshot:
 
     def paused(self, definition: str) -> Paused | None:
         """What keeps runs of the definition from going on: its own pause, or that of the queue."""
-        return pause_of(pauses(self._connection), 0, definition)
+        return pause_of(self._paused(), 0, definition)
 
     def actions(self, manager_id: int | None, most: int) -> tuple[ActionRecord, ...]:
         """What people did, the newest first: to a run and its parts, or to anything."""
@@ -213,7 +213,10 @@ class Snapshot:
 
     def pauses(self) -> tuple[Paused, ...]:
         """Everything that is paused, the longest paused first."""
-        return self._once("pauses", lambda: tuple(pauses(self._connection).values()))
+        return tuple(self._paused().values())
+
+    def _paused(self) -> Mapping[str, Paused]:
+        return self._once("pauses", lambda: pauses(self._connection))
 
     def foresee(self, again: Again) -> Foreseen:
         """What a retry would do."""

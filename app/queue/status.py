@@ -184,6 +184,12 @@ def attempt_verdict(
     ), now + delay
 
 
+def stopped_reason(why: str) -> str:
+    """What is said of a work item that was cancelled because its step or run ended. Those that a person cancelled with
+    their run said "cancelled: cancelled by ann" once, and rows that are there still do; no retry asks for these."""
+    return why if why.startswith("cancelled") else f"cancelled: {why}"
+
+
 def _seconds(delay: float) -> str:
     return f"{delay:,.0f} s" if delay >= 100 else f"{delay:.3g} s"
 

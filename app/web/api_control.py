@@ -48,7 +48,8 @@ async def cancel_job(job_id: JobId, request: AnyRequest, access: NamedDependency
 
     What was cancelled already stays as it is; what has ended otherwise is a conflict.
 
-    What waits never starts; what runs is told to stop, and is ended if it does not."""
+    What waits never starts; a running `async` handler is told to stop and ended if it does not, a plain
+    one is ended at once with the programs that it started."""
     job = await access.read(lambda snapshot: snapshot.job(job_id))
     said = await access.writer(cancel_as, target_of(job), at_the_api(request))
     if said is None:

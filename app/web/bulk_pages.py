@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from urllib.parse import urlsplit
+
 from litestar import Response, get, post
 from litestar.exceptions import ValidationException
 from litestar.params import FromPath
@@ -21,18 +24,27 @@ from app.web.who import at_the_page
 async def freeze_list(request: AnyRequest, access: TheAccess) -> Redirect:
     """Freezes the list of jobs of that filter, and shows what can be done with it."""
     form = {name: str(value) for name, value in (await request.form()).items()}
-    token = await freeze(access, addresses.jobs_view(form).matching)
-    return Redirect(dom.bulk_url(token), status_code=303)
+    view = addresses.jobs_view(form)
+    token = await freeze(access, view.matching)
+    return Redirect(f"{dom.bulk_url(token)}?{urlsplit(view.url).query}".removesuffix("?"), status_code=303)
 
 
 @get("/bulk/{token:str}", include_in_schema=False)
-async def bulk_preview(token: FromPath[str], access: TheAccess, live: TheLive) -> Response[str]:
-    """What can be done with a frozen list; once that is confirmed, what was done so far."""
+async def bulk_preview(token: FromPath[str], request: AnyRequest, access: TheAccess, live: TheLive) -> Response[str]:
+    """What can be done with a frozen list; once that is confirmed, what was done so far. The query names the list."""
+    view = addresses.jobs_view(request.query_params)
 
     def reading(snapshot: Snapshot) -> dict[str, object]:
         frozen = snapshot.bulk.frozen_set(token)
         run = None if frozen.manager_id is None else snapshot.run(frozen.manager_id)
-        return {"revision": snapshot.revision, "frozen": frozen, "run": run, "longest": LONGEST_NOTE}
+        return {
+            "revision": snapshot.revision,
+            "frozen": frozen,
+            "run": run,
+            "list": view,
+            "now": time.time(),
+            "longest": LONGEST_NOTE,
+        }
 
     return show(live, "bulk", await access.read(reading))
 

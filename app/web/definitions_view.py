@@ -18,7 +18,7 @@ MOST_ACTIONS = 10
 
 
 def _concerns(change: Change) -> bool:
-    return isinstance(change, DefinitionsChanged | RunChanged | RunDeleted | ScheduleChanged)
+    return isinstance(change, DefinitionsChanged | RunChanged | RunDeleted | ScheduleChanged | PauseChanged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,10 @@ class DefinitionsView:
         found = self.catalog.definitions()
         states = snapshot.definition_states(each.id for each in found)
         schedules = shown_schedules.of_all(snapshot, found)
-        rows = [DefinitionRow(place, each, states[each.id], schedules.get(each.id)) for place, each in enumerate(found)]
+        rows = [
+            DefinitionRow(place, each, states[each.id], schedules.get(each.id), snapshot.paused(each.id))
+            for place, each in enumerate(found)
+        ]
         painter = easel.painter
         children = {
             "troubles": painter.piece("definition_troubles.html", "troubles", troubles=self.catalog.troubles),
@@ -59,7 +62,7 @@ class DefinitionView:
         return dom.definition_url(self.id)
 
     def concerns(self, change: Change) -> bool:
-        return _concerns(change) or isinstance(change, PauseChanged)
+        return _concerns(change)
 
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
         painter = easel.painter

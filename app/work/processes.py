@@ -50,7 +50,8 @@ class WorkerProcess:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=2,  # what a handler prints is for the server's log, not for who reads its answers
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                    # Its own session: Ctrl-C on the terminal is for the server, which then decides what ends.
+                    # Its own session: Ctrl-C on the terminal is for the server, which then decides what ends. And its
+                    # own group: what a handler starts is ended with it.
                     start_new_session=True,
                 )
             except OSError as error:
@@ -82,16 +83,23 @@ class WorkerProcess:
             head = await self._reader.readexactly(frames.LENGTH.size)
             body = await self._reader.readexactly(frames.LENGTH.unpack(head)[0])
         except (asyncio.IncompleteReadError, ConnectionError):
+            was_seen_alive = self._process.returncode is None
             with suppress(TimeoutError):  # it is ending by itself; its own exit status says more than our SIGKILL
                 await asyncio.wait_for(self._process.wait(), EXIT_GRACE)
+            if was_seen_alive:  # and no later: its number is somebody else's one day
+                self._kill_group()
             raise ProcessDied(await self.end()) from None
         return frames.decode_frames(body)
 
     def kill(self) -> None:
+        """Ends the process, and the programs that handlers started in it."""
         if self._process.returncode is None:
-            # Not Process.kill: that may reap the process itself, and its exit status would be lost to `wait`.
-            with suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        # Not Process.kill: that is for one process, and may reap it, so that its exit status would be lost to `wait`.
+        with suppress(ProcessLookupError, PermissionError):  # macOS refuses a group of which only a zombie is left
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     async def end(self) -> str:
         """Ends the process, if it has not ended, and says how it did."""

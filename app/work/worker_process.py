@@ -1,7 +1,8 @@
 """A worker process: carries out the plain `def` plans and runs of step types, one task at a time.
 
 It is started as `python -m app.work.worker_process FD` with one end of a socket, and ends when the other end is
-closed. Killing it at any moment harms nothing but the work item it is at.
+closed, with the programs that handlers started in it. Killing it at any moment harms nothing but the work item it is
+at.
 """
 
 from __future__ import annotations
@@ -142,6 +143,7 @@ def main(descriptor: int) -> None:
             _run(channel, task, index, item)
         channel.say(frames.Done())
         channel.flush()
+    _end()
 
 
 def _end_with_parent(connection: socket.socket) -> None:
@@ -149,6 +151,13 @@ def _end_with_parent(connection: socket.socket) -> None:
     poll = select.poll()
     poll.register(connection, getattr(select, "POLLRDHUP", select.POLLHUP))
     poll.poll()
+    _end()
+
+
+def _end() -> None:
+    """Ends the process at once, and the programs that handlers started in it."""
+    if os.getpgrp() == os.getpid():  # else the group is that of whoever started this one
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 

@@ -313,6 +313,8 @@ async def test_a_cancelled_run_stops_in_one_transaction(queue: Queue) -> None:
     assert (run.status, run.reason) == (Status.CANCELLED, "cancelled by a person")
     assert [step.status for step in run.steps] == [Status.CANCELLED, Status.CANCELLED]
     assert run.counts.cancelled == 3
+    items = queue.read(lambda snapshot: snapshot.jobs(JobFilter(kind=Kind.WORKER), 10)).jobs
+    assert {job.reason for job in items} == {"cancelled by a person"}
     await queue.complete(item)
     assert queue.run(manager_id).counts.cancelled == 3
     assert await queue.write(claim_plans, 5) == []

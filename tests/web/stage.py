@@ -21,10 +21,13 @@ from litestar.params import FromPath, JSONBody
 
 from app.queue.database import Database
 from app.queue.documents import Document
+from app.queue.models import Kind
 from app.queue.run_plan import Retry, RunPlan, StepPlan
 from app.queue.schema import bring_up_to_date
-from app.queue.snapshot import Snapshot
+from app.queue.snapshot import JobFilter, Snapshot
+from app.queue.status import Status
 from app.queue.step_monitor import StepMonitor
+from app.queue.store.bulk import begin_set, end_set
 from app.queue.store.cancel import cancel
 from app.queue.store.claim import ClaimedItem, claim
 from app.queue.store.documents import Saving, delete_documents, save_documents
@@ -37,8 +40,10 @@ from app.queue.writer import Writer
 from app.web import errors, security, site
 from app.web.access import Access, DefinitionSummary, NoSuchDefinition, NotStartable
 from app.web.api import api_router
+from app.web.bulk import _write_down
 from app.web.live.hub import HEARTBEAT, Live
 from app.web.templating import environment, template_config
+from app.web.views import JobsView
 
 T = TypeVar("T")
 
@@ -168,6 +173,12 @@ class Stage:
 
     async def cancel(self, manager_id: int) -> bool:
         return await self._write(cancel, manager_id, "cancelled by a person")
+
+    async def freeze(self, at: str, kind: str, status: str) -> None:
+        """The preview of a bulk action, at an address that the test chooses: /bulk/{at}."""
+        matching = JobFilter(kind=Kind(kind), status=Status(status))
+        set_id = await self._write(begin_set, at, JobsView(matching).words, status)
+        await self._write(end_set, set_id, await _write_down(self.access, matching, set_id))
 
     async def reads(self) -> int:
         return self.access.reads

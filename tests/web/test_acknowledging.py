@@ -68,7 +68,9 @@ def test_one_item_one_group_and_the_rest_are_acknowledged(pages: Pages) -> None:
     for group in groups:
         assert sent(pages, pages.get(unescape(group), headers=HTML).text).status_code == 303
     assert open_counts(pages, "/queue") == open_counts(pages, f"/jobs/{manager_id}") == {}
-    assert "What people did" in text(pages.get(f"/jobs/{manager_id}", headers=HTML))
+    run = pages.get(f"/jobs/{manager_id}", headers=HTML)
+    assert "What people did" in text(run)
+    assert f'href="/jobs/{manager_id}/acknowledgement/new">Reopen</a>' in run.text
     again = pages.get(unescape(groups[0]), headers=HTML)
     assert "acknowledged; none is open" in text(again)
     assert sent(pages, again.text).status_code == 303  # reopens

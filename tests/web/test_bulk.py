@@ -63,7 +63,8 @@ def test_failures_under_a_filter_are_acknowledged_and_those_that_come_later_are_
     shown = server.get("/jobs?kind=worker&status=failed", headers=HTML)
     frozen = sent_to(server, shown.text, "/bulk")
     preview = server.get(frozen.headers["location"], headers=HTML)
-    assert "6 failed work items" in text(preview)
+    assert "Act on 6 failed work items" in text(preview)
+    assert 'href="/jobs?kind=worker&amp;status=failed">Leave them as they are</a>' in preview.text
     (late,) = failing_runs(server, 1)
     form = preview.text.split('id="acknowledge-heading"')[1]
     answer = sent(server, f'id="content"{form}', note="known <b>")  # type: ignore[arg-type]
@@ -73,8 +74,8 @@ def test_failures_under_a_filter_are_acknowledged_and_those_that_come_later_are_
     again = sent(server, f'id="content"{form}')  # type: ignore[arg-type]
     assert again.headers["location"] == answer.headers["location"]  # sent twice, it is one run
     report = text(server.get(server.get(f"/jobs/{manager_id}/bulk").headers["location"], headers=HTML))
-    assert "6 done, 0 skipped, 0 failed." in report
-    assert "known <b>" in report
+    assert "6 done, 0 skipped, 0 failed, as of" in report
+    assert "a person at the page confirmed: acknowledge, with the note known <b>." in report
     assert "What it was told to do" in text(server.get(f"/jobs/{manager_id}", headers=HTML))
     lines = [line["message"] for line in server.get(f"/api/jobs/{manager_id}/logs?limit=100").json()["lines"]]
     assert len([line for line in lines if line.endswith("acknowledge: done")]) == 6

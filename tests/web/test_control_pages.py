@@ -333,6 +333,7 @@ def test_a_run_that_is_paused_begins_nothing_and_says_by_whom(pages: Pages) -> N
 def test_the_queue_and_a_definition_are_paused_on_a_page_of_their_own(pages: Pages) -> None:
     assert 'href="/pauses"' in pages.get("/queue", headers=HTML).text
     pages.post("/pauses", data={"definition": "trial"})
+    assert "paused: definition trial was paused by" in text(pages.get("/definitions", headers=HTML))
     trial = pages.post("/api/jobs", json={"definition": "trial", "parameters": {"folder": "here"}}).json()["job_id"]
     assert pages.play("plan", items=["a"]) == []
     other = pages.play("start", steps=["one"])

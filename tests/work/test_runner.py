@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -378,7 +379,7 @@ async def test_a_worker_process_ends_with_its_parent_whatever_it_is_at(tmp_path:
     worker.send(frames.Task(place, 1, 1, {"marker": str(tmp_path / "began")}, {}, "path:unused", False, items))
     assert isinstance((await worker.frames())[-1], frames.Ended)  # and now it hangs
     worker._writer.close()  # as the end of this process would
-    assert await asyncio.wait_for(worker._process.wait(), PATIENCE) == 1
+    assert await asyncio.wait_for(worker._process.wait(), PATIENCE) == -signal.SIGKILL
 
 
 async def test_a_worker_process_given_up_while_it_starts_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -134,6 +135,9 @@ class InProcess(StepType[Does]):
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "quit":
             os._exit(7)
+        if what == "program":
+            with Path(context.settings.marker).open("wb") as pipe:
+                subprocess.run(["sh", "-c", "echo; exec sleep 1000"], stdout=pipe, check=True)
         if what == "read":
             return [document.address for document in context.documents(tags=["a"], under="trial:document 1")]
         return _misbehave(context, item)

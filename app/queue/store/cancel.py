@@ -36,7 +36,7 @@ def cancel_step(transaction: Transaction, step_id: int, reason: str) -> bool:
     step = transaction.connection.execute(_step, {"of_step": step_id}).one_or_none()
     if step is None or step.status in FINAL:
         return False
-    stop_work(transaction, step_id, f"cancelled: {reason}")
+    stop_work(transaction, step_id, reason)
     end_step(transaction, step_id, Verdict(Status.CANCELLED, reason))
     advance(transaction, step.manager_id)
     return True

@@ -74,7 +74,7 @@ def _limited_steps(transaction: Transaction, manager_id: int) -> Sequence[Any]:
 def _time_out_step(transaction: Transaction, manager_id: int, step: Any) -> None:
     """Fails the step; `on_error` says what that means to the run."""
     reason = f"the step took longer than its step_timeout of {step.step_timeout:g} s"
-    stop_work(transaction, step.id, f"cancelled: {reason}")
+    stop_work(transaction, step.id, reason)
     end_step(transaction, step.id, Verdict(Status.FAILED, reason))
     advance(transaction, manager_id)
 

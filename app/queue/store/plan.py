@@ -165,7 +165,7 @@ def fail_planning(transaction: Transaction, step_id: int, attempt: int, error: s
     if step is None:
         return
     reason = f"planning failed: {storable(error)}"
-    stop_work(transaction, step_id, f"cancelled: {reason}")
+    stop_work(transaction, step_id, reason)
     end_step(transaction, step_id, Verdict(Status.FAILED, reason))
     open_planning(transaction, step_id)
     advance(transaction, step.manager_id)

@@ -21,6 +21,7 @@ from app.queue.status import (
     manager_verdict,
     start_verdict,
     step_verdict,
+    stopped_reason,
     tolerance_verdict,
     waiting_reason,
 )
@@ -102,7 +103,7 @@ def roll_up(transaction: Transaction, step_id: int, failed: bool = False) -> Non
 def _stop_beyond_tolerance(
     transaction: Transaction, manager_id: int, step_id: int, tolerance: Tolerance, verdict: Verdict
 ) -> None:
-    stop_work(transaction, step_id, f"cancelled: {verdict.reason}")
+    stop_work(transaction, step_id, verdict.reason)
     end_step(transaction, step_id, verdict)
     if tolerance.failure_action is FailureAction.STOP_ALL:
         stop_run(transaction, manager_id, verdict)
@@ -172,7 +173,7 @@ def stop_run(transaction: Transaction, manager_id: int, verdict: Verdict) -> boo
     for row in rows:
         if row.status in FINAL:
             continue
-        stop_work(transaction, row.id, f"cancelled: {verdict.reason}")
+        stop_work(transaction, row.id, verdict.reason)
         never_started = row.status is Status.PENDING and verdict.status is not Status.CANCELLED
         step_end = Status.SKIPPED if never_started else Status.CANCELLED
         end_step(transaction, row.id, Verdict(step_end, verdict.reason))
@@ -181,8 +182,9 @@ def stop_run(transaction: Transaction, manager_id: int, verdict: Verdict) -> boo
     return len(transaction.changes) > before
 
 
-def stop_work(transaction: Transaction, step_id: int, reason: str) -> None:
+def stop_work(transaction: Transaction, step_id: int, why: str) -> None:
     """Cancels the step's work items that are not final."""
+    reason = stopped_reason(why)
     stopped: dict[Status, list[int]] = {}
     for source in ACTIVE:
         parameters = {"of_step": step_id, "source": source, "why": reason, "now": transaction.now}

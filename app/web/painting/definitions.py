@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.queue.definition_reading import DefinitionState
+from app.queue.records import Paused
 from app.web import dom
 from app.web.access import DefinitionSummary, TextProblem
 from app.web.pieces import Painter, Piece
@@ -20,6 +21,7 @@ class DefinitionRow:
     definition: DefinitionSummary
     state: DefinitionState
     schedule: ShownSchedule | None = None
+    paused: Paused | None = None
 
     @property
     def url(self) -> str:

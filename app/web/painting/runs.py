@@ -54,6 +54,12 @@ class RunHead:
         return any(step.can_retry or step.status is Status.CANCELLED for step in self.run.steps)
 
     @property
+    def has_acknowledged(self) -> bool:
+        """Whether something of it has failed, and all of that is acknowledged."""
+        failed = self.run.counts.failed or any(step.acknowledgement for step in self.run.steps)
+        return bool(failed) and not self.run.open_failures
+
+    @property
     def open(self) -> OpenFailures:
         return OpenFailures(Scope.of_run(self.run), self.run.open_failures)
 
