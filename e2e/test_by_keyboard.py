@@ -118,7 +118,7 @@ def test_what_a_mouse_does_keys_do(page: Page, furnished: Theatre) -> None:
 
 
 def test_a_log_is_read_by_keys(page: Page, furnished: Theatre) -> None:
-    page.set_viewport_size({"width": 1280, "height": 1600})  # the whole log is on the screen
+    page.set_viewport_size({"width": 1280, "height": 1800})  # the whole log is on the screen
     page.goto(f"{furnished.url}/jobs/1/steps/one")
     log = page.locator(".log")
     log.focus()

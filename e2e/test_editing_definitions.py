@@ -42,7 +42,7 @@ def test_a_definition_is_written_put_right_saved_and_run(without_javascript: Pag
     right = WRONG.replace("generater", "generator")
     text.fill(right)
     page.get_by_role("button", name="Check").click()
-    expect(page.get_by_role("status")).to_contain_text("fresh, 1 step; not saved yet")
+    expect(page.locator("p[role=status]")).to_contain_text("fresh, 1 step; not saved yet")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("h1")).to_contain_text("Fresh")
     assert (folder / "fresh.toml").read_text() == right

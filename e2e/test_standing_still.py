@@ -83,7 +83,7 @@ def test_a_header_that_arrives_bit_by_bit_moves_no_link(page: Page, theatre: The
     page.goto(f"{theatre.url}/jobs")
     for width in (360, 500, 640, 660, 1440):
         page.set_viewport_size({"width": width, "height": 900})
-        *arriving, whole = page.locator("header").evaluate(TOPS_AS_IT_ARRIVES)
+        *arriving, whole = page.locator("header.top").evaluate(TOPS_AS_IT_ARRIVES)
         assert len(whole) > 4
         for tops in arriving:
             assert tops == whole[: len(tops)], width

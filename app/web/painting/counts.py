@@ -162,7 +162,7 @@ class OpenFailures:
 
     @property
     def words(self) -> str:
-        return f"open failure{'' if self.number == 1 else 's'} {self.scope.words or 'of all jobs'}"
+        return f"open failures {self.scope.words or 'of all jobs'}"
 
     @property
     def url(self) -> str:
