@@ -31,7 +31,8 @@ def open_counts(pages: Pages, address: str) -> dict[str, int]:
     page = pages.get(address, headers=HTML).text
     found = {}
     for url, value, scope in re.findall(
-        r'<a href="([^"]*)">[^<]*<data class="count" value="(\d+)" data-scope="([^"]*)" data-kind="\w+" data-status="open">',
+        r'<a href="([^"]*)">[^<]*'
+        r'<data class="count" value="(\d+)" data-scope="([^"]*)" data-kind="\w+" data-status="open">',
         page,
     ):
         listed = pages.get(unescape(url), headers=HTML).text
