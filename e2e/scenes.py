@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-from playwright.sync_api import Page
-
 from tests.web.theatre import Theatre
 
 LONG = "a/rather/long/path/" * 12 + "averylongnamewithoutanyplacetobreakit" * 4
@@ -102,12 +100,8 @@ A needle in *prose* with `code`, [a link](https://example.org) and ![a picture](
 EVERYWHERE = os.environ.get("SCREENS") == "all"
 """`SCREENS=all`, as `make screens` sets it: every page in both themes and both widths, which takes minutes."""
 SCREENS = [("light", 1440), ("dark", 360), *([("dark", 1440), ("light", 360)] if EVERYWHERE else [])]
-
-
-def paths_on(screen: Page) -> tuple[str, ...] | list[str]:
-    """The pages to be looked at on that screen: all of them on a wide one, on the others one of each kind."""
-    size = screen.viewport_size
-    return PATHS if EVERYWHERE or (size and size["width"] > 1000) else KINDS
+LOOKED_AT = PATHS if EVERYWHERE else KINDS
+"""What is looked at on each screen: every page, or one of each kind."""
 
 
 def furnish(theatre: Theatre) -> None:

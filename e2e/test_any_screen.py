@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from e2e.scenes import PATHS, SCREENS, paths_on
+from e2e.scenes import LOOKED_AT, PATHS, SCREENS
 from tests.stepglass import Server, serving
 from tests.web.theatre import Theatre
 
@@ -49,7 +49,7 @@ def test_no_page_is_wider_than_the_screen(page: Page, furnished: Theatre) -> Non
 
 @pytest.mark.slow
 def test_no_page_breaks_a_rule_of_accessibility(screen: Page, furnished: Theatre) -> None:
-    for path in paths_on(screen):
+    for path in LOOKED_AT:
         screen.goto(furnished.url + path)
         _keeps_the_rules(screen, path)
 

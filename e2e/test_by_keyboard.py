@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from e2e.scenes import EVERYWHERE, KINDS, PATHS, SCREENS
+from e2e.scenes import LOOKED_AT, SCREENS
 from tests.web.theatre import Theatre
 
 MARK_FOCUS = """
@@ -30,7 +30,8 @@ window.clipped = element => {
     }
     return false;
 };
-window.pressable = () => [...document.querySelectorAll("a[href], button, summary, input:not([type=hidden]), select")]
+const CAN_BE_PRESSED = "a[href], button:enabled, summary, input:not([type=hidden]), select";
+window.pressable = () => [...document.querySelectorAll(CAN_BE_PRESSED)]
     .filter(each => each.checkVisibility({visibilityProperty: true}) && each.tabIndex >= 0);
 window.told = element => element.id ? "#" + element.id
     : element.outerHTML.replace(/<path[^]*/, "").slice(0, 90);
@@ -80,7 +81,7 @@ def reader(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 @pytest.mark.slow
 def test_tab_leads_to_everything_and_it_shows(reader: Page, furnished: Theatre) -> None:
     faults = {}
-    for path in PATHS if EVERYWHERE else KINDS:
+    for path in LOOKED_AT:
         reader.goto(furnished.url + path)
         reader.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         found = _walk(reader)

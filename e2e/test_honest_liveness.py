@@ -62,7 +62,8 @@ def test_a_stream_that_could_not_be_opened_is_opened_later(visitor: Visitor, the
     page = visitor.page
     page.clock.install()
     page.route("**/queue/stream*", fail_once)
-    page.goto(f"{visitor.url}/queue")
+    with page.expect_console_message(lambda message: "Failed to load" in message.text):
+        page.goto(f"{visitor.url}/queue")
     expect(page.locator("#liveness")).to_have_text("connecting")
     page.clock.run_for(RETRIED)
     expect(page.locator("#liveness .live")).to_be_visible()

@@ -28,7 +28,7 @@ def test_six_visible_tabs_are_current_and_leave_room_for_clicks(visitor: Visitor
         for tab in tabs:
             if "/jobs/" not in tab.url:
                 expect(tab.locator("main")).to_contain_text(f"Another first {number}")
-    tabs[0].get_by_role("link", name="All jobs").click()
+    tabs[0].get_by_role("link", name="All jobs", exact=True).click()
     expect(tabs[0].locator("main")).to_contain_text("Another first 3")
     seventh: Page = visitor.page.context.new_page()
     seventh.goto(f"{theatre.url}/queue")

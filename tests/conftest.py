@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 
 from app.queue.database import Database
 from app.queue.schema import bring_up_to_date
@@ -18,6 +20,16 @@ from app.queue.tables import metadata, sequence
 from tests.postgres import MISSING, PostgresMissing, new_database, throwaway_cluster
 
 E2E = Path(__file__).parent.parent / "e2e"
+
+
+@pytest.fixture(autouse=True)
+def logs_go_where_they_went() -> Iterator[None]:
+    """A command that is called within a test sets up the logs for its own process."""
+    handlers = list(logging.root.handlers)
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        logging.root.handlers[:] = handlers
 
 
 @pytest.fixture(autouse=True)

@@ -21,11 +21,11 @@ from tests.queue.conftest import Queue
 STEPS = (StepPlan("one", "trial"), StepPlan("two", "trial", depends=("one",)))
 
 
-@pytest.fixture(params=["to SQLite", "to PostgreSQL"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+@pytest.fixture
+def target(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> Iterator[Database]:
+    """Of the other kind than the queue's."""
     (tmp_path / "target").mkdir()
-    to_sqlite = request.param == "to SQLite"
-    url = "" if to_sqlite else request.getfixturevalue("another_postgres_database")
+    url = request.getfixturevalue("another_postgres_database") if database.is_sqlite else ""
     made = Database.named(url, tmp_path / "target")
     yield made
     made.close()

@@ -501,6 +501,11 @@ class Page:
 TOGETHER = [CORPUS[first : first + 6] for first in range(0, len(CORPUS), 6)]
 
 
+def timeless(page: Page) -> str:
+    """What it shows, without the revision: commits that do not concern it are not sent."""
+    return re.sub(r' data-revision="[0-9]+"', "", page.dom.html)
+
+
 @pytest.mark.parametrize("strings", TOGETHER, ids=[some[0].name for some in TOGETHER])
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_stream_makes_the_page_that_a_fresh_one_is(house: House, strings: Sequence[Hostile]) -> None:
@@ -523,7 +528,7 @@ async def test_a_stream_makes_the_page_that_a_fresh_one_is(house: House, strings
     for page in pages:
         await page.receive(live)
         fresh = await Page.opened(page.view, access, live)
-        assert page.dom.html == fresh.dom.html, page.view
+        assert timeless(page) == timeless(fresh), page.view
         page.subscriber.drop()
         fresh.subscriber.drop()
 
