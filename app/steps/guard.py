@@ -109,7 +109,7 @@ def _signal_all(child: int, number: int) -> None:
 def _left(child: int) -> list[int]:
     """What still runs of the program; where that cannot be found out, its group, as `kill` names it."""
     if _HAS_PROC:
-        return _descendants()
+        return _descendants() or _descendants()  # one that is just given another parent may escape a single look
     with suppress(OSError):
         os.kill(-child, 0)
         return [-child]
