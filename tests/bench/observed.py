@@ -64,8 +64,8 @@ def _note_commits(file: Path) -> None:
     commit = Writer._commit
     notes = file.open("w", buffering=1)
 
-    def noted(writer: Writer, batch: Any) -> Commit | None:
-        made = commit(writer, batch)
+    def noted(writer: Writer, connection: Any, batch: Any) -> Commit | None:
+        made = commit(writer, connection, batch)
         if made:
             notes.write(f"{made.revision} {time.monotonic()}\n")
         return made
