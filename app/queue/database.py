@@ -35,7 +35,7 @@ _PATH = "path:"
 OLDEST_POSTGRES = 15
 _WRITE_LOCK = 0x57E9_61A5
 """The advisory lock that a transaction which writes holds to its end."""
-_NOT_LOST = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+_LOST_AFTER = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """After how long without an answer a connection counts as lost, as libpq wants to hear it."""
 _SESSION = (
     # The server ends the session of a process that it has lost, and so lets go of the write lock.
@@ -103,7 +103,7 @@ class Database:
     @property
     def libpq_url(self) -> str:
         """The URL of a PostgreSQL database as its own library has it, with when to give a connection up."""
-        url = self.url.update_query_dict({name: str(value) for name, value in _NOT_LOST.items()})
+        url = self.url.update_query_dict({name: str(value) for name, value in _LOST_AFTER.items()})
         return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def __str__(self) -> str:
@@ -174,7 +174,7 @@ class Database:
         engine = sa.create_engine(
             self.url,
             isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
-            connect_args={**_NOT_LOST, "connect_timeout": 5, "application_name": "stepglass", "options": session},
+            connect_args={**_LOST_AFTER, "connect_timeout": 5, "application_name": "stepglass", "options": session},
             pool_pre_ping=True,
             **options,
         )
