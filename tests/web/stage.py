@@ -33,7 +33,7 @@ from app.queue.store.claim import ClaimedItem, claim
 from app.queue.store.documents import Saving, delete_documents, save_documents
 from app.queue.store.finish import Ending, finish
 from app.queue.store.logging import Line, log
-from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
+from app.queue.store.plan import ClaimedPlan, NewItem, claim_plans, end_planning, plan
 from app.queue.store.start import start
 from app.queue.store.totals import add_to_totals
 from app.queue.writer import Writer
@@ -90,6 +90,7 @@ class Stage:
         self._live = live
         self._write = access.writer
         self._claimed: defaultdict[int, list[ClaimedItem]] = defaultdict(list)
+        self._planning: list[ClaimedPlan] = []
 
     async def start(
         self,
@@ -116,11 +117,17 @@ class Stage:
 
     async def plan(self, items: Sequence[str]) -> list[int]:
         """Plans every step that is ready, with these items; returns the ids of the steps."""
-        claimed = await self._write(claim_plans, 100)
-        for each in claimed:
-            await self._write(plan, each.step.step_id, each.attempt, [NewItem(item, {"name": item}) for item in items])
+        await self.begin_planning(items)
+        planned, self._planning = self._planning, []
+        for each in planned:
             await self._write(end_planning, each.step.step_id, each.attempt)
-        return [each.step.step_id for each in claimed]
+        return [each.step.step_id for each in planned]
+
+    async def begin_planning(self, items: Sequence[str]) -> None:
+        """The same, but for the last word: their planning goes on until `plan`, which may add more."""
+        self._planning += await self._write(claim_plans, 100)
+        for each in self._planning:
+            await self._write(plan, each.step.step_id, each.attempt, [NewItem(item, {"name": item}) for item in items])
 
     async def claim(self, step_id: int, most: int = 1) -> list[int]:
         items = (await self._write(claim, {step_id: most})).items
