@@ -405,7 +405,7 @@ class Histories(RuleBasedStateMachine):
     def _give_a_plan_back(self, pick: int) -> None:
         planning = self._planning()
         _, step = planning[pick % len(planning)]
-        self.write(release_plan, step.id)
+        self.write(release_plan, step.id, step.planner)
         self.write(end_planning, step.id, step.planner)  # it comes too late
         step.planner = 0
         self._drawn("release of a plan")
