@@ -664,7 +664,7 @@ class Histories(RuleBasedStateMachine):
         assert sorted(shown) == [run.id for run in self.runs]
         for run in self.runs:
             assert (shown[run.id].status, shown[run.id].priority) == (run.status, run.priority)
-            assert (shown[run.id].paused is not None) == (run.is_active and self._begins_nothing(run))
+            assert (shown[run.id].paused is not None) == (self._begins_nothing(run) and run.is_active)
             for step, row in zip(run.steps, shown[run.id].steps, strict=True):
                 assert (row.id, row.status, row.log_count) == (step.id, step.status, step.lines)
                 assert row.reason or row.status is Status.RUNNING
