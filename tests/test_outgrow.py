@@ -262,9 +262,9 @@ def _follow(port: int, certificate: Path) -> None:
     """As a browser does: by TLS with HTTP/2 on offer, asked for a name, and with a stream that comes as it is sent."""
     trusting = ssl.create_default_context(cafile=str(certificate))
     trusting.set_alpn_protocols(["h2", "http/1.1"])
-    with socket.create_connection(("127.0.0.1", port), 10) as plain:
-        with trusting.wrap_socket(plain, server_hostname=PAGE) as wrapped:
-            assert wrapped.selected_alpn_protocol() == "h2"
+    plain = socket.create_connection(("127.0.0.1", port), 10)
+    with trusting.wrap_socket(plain, server_hostname=PAGE) as wrapped:
+        assert wrapped.selected_alpn_protocol() == "h2"
     url, host = f"https://127.0.0.1:{port}", f"{PAGE}:{port}"
     to_page: Any = {"headers": {"Host": host}, "extensions": {"sni_hostname": PAGE}}
     as_client = ssl.create_default_context(cafile=str(certificate))
