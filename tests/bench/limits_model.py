@@ -136,7 +136,10 @@ class _Writing:
     def run(self, warm: float, duration: float) -> Work:
         """Counts from `warm` on, when the first work items of all have ended."""
         for number in range(self._load.processes):
-            self._at(number * MILLI, "ended", _Batch(_Process(0), self._load.slots, []))
+            process, slots = _Process(0), self._load.slots
+            for slot in range(slots if self._load.seconds else 1):  # those of a while ago end one after the other
+                at = number * MILLI + slot / slots * self._load.seconds
+                self._at(at, "ended", _Batch(process, 1 if self._load.seconds else slots, []))
         while self._happening:
             now, _, what, batch = heappop(self._happening)
             if now > warm + duration:
