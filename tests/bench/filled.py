@@ -183,7 +183,7 @@ class _Filling:
                 *(worker_id, step.manager_id, step.id, f"src/module_{place % 977}/file_{place}.py", status, ""),
                 *(0 if status is Status.PENDING else 1, 0.0, json.dumps({"path": f"file_{place}.py"})),
                 *('{"lines":120}' if status is Status.COMPLETED else None, error, error and f"Traceback\n  {error}"),
-                *(pattern, None if status is Status.PENDING else "host:1", NOON, started, ended),
+                *(pattern, None if status is Status.PENDING else "host:1", NOON, started, ended, None),
             )
 
     def _log_rows(self, step: _Step) -> Iterator[tuple[Any, ...]]:
