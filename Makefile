@@ -1,6 +1,6 @@
 # make run, make test: each sets up what it needs first. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench limits histories chaos torture screens screenshots lock clean system-packages
+.PHONY: help run test check bench histories chaos torture screens screenshots lock clean system-packages
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -32,9 +32,6 @@ check: .venv/installed-dev ## Lint, formatting, types and import rules
 bench: .venv/installed-dev system-packages ## Measure against floors and peers; takes minutes
 	@failed=0; for file in tests/bench/test_*.py; do $(BIN)/python -m pytest $$file --no-header -s || failed=1; done; exit $$failed
 
-limits: .venv/installed-dev ## Print the model of how far it goes (docs/how-far-it-goes.md)
-	@$(BIN)/python -m tests.bench.limits
-
 histories: .venv/installed-dev ## Draw thousands of random histories; HISTORIES=2000 SEED=1
 	HISTORIES=$(or $(HISTORIES),2000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/web/test_same_everywhere.py tests/work/test_schedule.py
 
@@ -46,6 +43,10 @@ chaos: .venv/installed-dev ## kill -9 at random instants, and see that nothing i
 
 screens: .venv/installed-dev system-packages ## Every page in every theme and width: accessibility and keyboard
 	SCREENS=all $(BIN)/python -m pytest -n 2 e2e/test_any_screen.py e2e/test_by_keyboard.py
+
+limits: .venv/installed-dev ## Print the model of how far it goes (docs/how-far-it-goes.md)
+	@$(BIN)/python -m tests.bench.limits
+.PHONY: limits
 
 screenshots: .venv/installed-dev system-packages ## Take the pictures of the documentation again
 	$(BIN)/python -m tests.screenshots
