@@ -578,6 +578,8 @@ class Histories(RuleBasedStateMachine):
         if scope == "item" and chosen:
             item_id = sorted(chosen)[pick % len(chosen)]
             chosen, meant = {item_id: chosen[item_id]}, replace(meant, worker_ids=(item_id,))
+        elif scope == "item":
+            scope = "step"
         elif scope == "group":
             error = tuple(ERRORS)[pick % 2]
             chosen = {key: item for key, item in chosen.items() if item.error == error}
