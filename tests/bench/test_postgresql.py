@@ -8,23 +8,27 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from playwright.sync_api import Page
 
 from app.queue.database import Database
 from tests.bench import floor_postgresql
+from tests.bench.filled import fill_postgresql
 from tests.bench.observed import Observed
 from tests.bench.readers import reading
 from tests.bench.rig import items_per_second_on, show, starts
 from tests.bench.test_latency import MARKER, delays_in_browser, percentile
+from tests.bench.test_million import ENOUGH, FEW, MANY, measure_all
 from tests.postgres import new_database, throwaway_cluster
 from tests.stepglass import Server, serving
+from tests.web.theatre import Theatre
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 ITEMS = 10_000
 RUNS = 3
@@ -79,6 +83,43 @@ def test_commit_on_one_server_to_a_browser_at_another(cluster: str, tmp_path: Pa
         delays = delays_in_browser(a, observed, page)
     show("commit to a browser at another server, median", percentile(delays, 50), "ms", delays, "target 30")
     show("commit to a browser at another server, 99th percentile", percentile(delays, 99), "ms", (), "target 200")
+
+
+def test_everything_at_a_thousand_and_at_a_million(cluster: str, tmp_path: Path) -> None:
+    """Target: at most 1.5 times the time at a thousand, counting what the server and PostgreSQL work for an answer."""
+    with ExitStack() as stack:
+        filled = []
+        for number in (FEW, ENOUGH, MANY):
+            url = stack.enter_context(new_database(cluster))
+            database = Database(url)
+            names = fill_postgresql(database, number)
+            database.close()
+            (folder := tmp_path / str(number)).mkdir()
+            filled.append((stack.enter_context(_TheatreAndPostgreSQL(folder, url)), names))
+        measure_all(*filled)
+
+
+class _TheatreAndPostgreSQL(Theatre):
+    """Whose work is also that of PostgreSQL for it."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        super().__init__(folder, url=_given(url))
+        self._observer = psycopg.connect(Database(url).libpq_url, autocommit=True)
+
+    def __exit__(self, *details: object) -> None:
+        self._observer.close()
+        super().__exit__(*details)
+
+    @property
+    def working_time(self) -> float:
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ours = super().working_time
+        return ours + sum(_worked(pid) for (pid,) in self._observer.execute(query))
+
+
+def _worked(pid: int) -> float:
+    """Seconds that a process was at work, as Linux counts them."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 @contextmanager
