@@ -237,3 +237,16 @@ def test_one_transaction_writes_at_a_time(postgres: Database) -> None:
     another.close()
     with postgres.read() as connection:
         assert connection.exec_driver_sql("SELECT value FROM sequence WHERE name = 'job'").scalar_one() == 7
+
+
+async def test_no_plan_is_kept_that_a_table_may_outgrow(postgres: Database) -> None:
+    def kept(transaction: Transaction) -> Any:
+        query = "SELECT count(*), sum(generic_plans) FROM pg_prepared_statements"
+        return tuple(transaction.connection.exec_driver_sql(query).one())
+
+    writer = Writer(postgres, lambda commit: None)
+    for _ in range(20):
+        await writer(touch)
+    number, generic = await writer(kept)
+    assert (number > 0, generic) == (True, 0)
+    await writer.close()
