@@ -84,7 +84,7 @@ class Asked:
         if _is_of_steps(matching):
             of_steps.append(document.c.created_by_step.in_([step_id for step_id, _ in _steps(connection, matching)]))
         asked = cls(_asked(connection, matching), of_steps)
-        costs = matching.tags or (matching.text is not None and is_read_for(matching.text))
+        costs = matching.tags or (matching.text is not None and is_read_for(connection, matching.text))
         if costs and connection.dialect.name == "sqlite":
             is_found, number = found_once(connection, document.c.id, asked.all)
             return cls([is_found], [], number)

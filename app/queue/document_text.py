@@ -1,8 +1,8 @@
-"""Looking for text in documents: an index of their words on SQLite, the documents themselves on PostgreSQL.
+"""Looking for text in documents, in the index of their words that each of the databases has.
 
-Everything that the two databases do differently is here. All words have to be there, whatever their case; one with a
-star at its end also finds longer ones. What stands in double quotes has to be there word by word. A text without any
-letter or digit is looked for as it stands.
+Everything that the two databases do differently is here and in `postgres_document_index`. All words have to be there,
+whatever their case; one with a star at its end also finds longer ones. What stands in double quotes has to be there
+word by word. A text without any letter or digit is looked for as it stands.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.engine import Connection
 
+from app.queue import postgres_document_index as index
 from app.queue.document_records import MarkedText
 from app.queue.tables import document
 from app.queue.text_search import contains
@@ -27,7 +28,6 @@ MOST_WORDS = 100
 
 _PIECE = re.compile(r'"([^"]*)"?|([^\s"]+)')
 _WORD = re.compile(r"[^\W_]+")
-_NO_LETTER = r"[^[:alnum:]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,18 @@ def _wanted(text: str) -> Iterator[Wanted]:
 def holds(connection: Connection, text: str) -> ColumnElement[bool]:
     """The condition that a document's title or body holds what is looked for."""
     wanted = wanted_in(text)
+    if connection.dialect.name != "sqlite":
+        texts = [(each.text, each.is_beginning) for each in wanted]
+        return _among(connection, index.ids_with_words(texts) if texts else index.ids_with_signs(text))
     if not wanted:
         return contains(connection, document.c.title, text) | contains(connection, document.c.body, text)
-    if connection.dialect.name != "sqlite":
-        return sa.and_(*(_says(document.c.title, each) | _says(document.c.body, each) for each in wanted))
     matches = sa.literal_column("document_text").bool_op("MATCH")(_query(wanted))
     return found_once(connection, _index.c.rowid, [matches])[0]
 
 
-def is_read_for(text: str) -> bool:
-    """Whether every document has to be read to find the text: the index knows words only."""
-    return not wanted_in(text)
+def is_read_for(connection: Connection, text: str) -> bool:
+    """Whether every document has to be read to find the text: the index of SQLite knows words only."""
+    return connection.dialect.name == "sqlite" and not wanted_in(text)
 
 
 def found_once(
@@ -82,6 +83,18 @@ def found_once(
     return is_among, number
 
 
+def _among(connection: Connection, ids: Any) -> ColumnElement[bool]:
+    """The same for PostgreSQL: a condition that holds for these ids, which are not looked for again. They stay the text
+    as which PostgreSQL can say and read them."""
+    found = ids.subquery()
+    column = found.c[0]
+    all_ids = sa.func.coalesce(sa.cast(sa.func.array_agg(column), sa.String()), "{}")
+    number, said = connection.execute(sa.select(sa.func.count(), all_ids)).one()
+    values = sa.select(sa.func.unnest(sa.cast(sa.literal(said), sa.ARRAY(sa.BigInteger()))))
+    is_among: ColumnElement[bool] = looked_up(document.c.id, number).in_(values)
+    return is_among
+
+
 def looked_up(column: Any, number: int) -> Any:
     """The column, if so few of its values are asked for that an index is worth it; more are better sifted out of an
     index that is read from end to end."""
@@ -95,12 +108,6 @@ def _query(wanted: tuple[Wanted, ...]) -> str:
     """In the language of the index, where nothing in quotes means anything. It knows best what is a word: about the
     rarest characters it does not agree with others."""
     return " ".join(f'"{each.text}"{"*" if each.is_beginning else ""}' for each in wanted)
-
-
-def _says(column: Any, wanted: Wanted) -> ColumnElement[bool]:
-    end = "" if wanted.is_beginning else f"($|{_NO_LETTER})"
-    found: ColumnElement[bool] = column.bool_op("~*")(f"(^|{_NO_LETTER}){f'{_NO_LETTER}+'.join(wanted.words)}{end}")
-    return found
 
 
 BEFORE, EXCERPT = 60, 260

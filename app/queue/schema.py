@@ -15,7 +15,7 @@ from app.queue.database import Database, DatabaseTrouble
 from app.queue.storage_faults import cause_of
 from app.queue.tables import metadata, sequence
 
-HEAD = "0013"
+HEAD = "0015"
 """The newest revision in `migrations/versions`."""
 
 UNFINISHED_COPY = "copying"
