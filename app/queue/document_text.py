@@ -53,46 +53,39 @@ def _wanted(text: str) -> Iterator[Wanted]:
             yield Wanted(phrase or word, words, word.endswith("*"))
 
 
-def holds(connection: Connection, text: str) -> ColumnElement[bool]:
-    """The condition that a document's title or body holds what is looked for."""
+def ids_in_postgres(text: str) -> Any:
+    """The ids of the documents whose title or body holds what is looked for, as one column."""
+    wanted = [(each.text, each.is_beginning) for each in wanted_in(text)]
+    query = index.ids_with_words(wanted) if wanted else index.ids_with_signs(text)
+    return query.subquery().c[0]
+
+
+def holds(connection: Connection, text: str) -> Any:
+    """For SQLite: the condition that a document's title or body holds what is looked for."""
     wanted = wanted_in(text)
-    if connection.dialect.name != "sqlite":
-        texts = [(each.text, each.is_beginning) for each in wanted]
-        return _among(connection, index.ids_with_words(texts) if texts else index.ids_with_signs(text))
     if not wanted:
         return contains(connection, document.c.title, text) | contains(connection, document.c.body, text)
     matches = sa.literal_column("document_text").bool_op("MATCH")(_query(wanted))
-    return found_once(connection, _index.c.rowid, [matches])[0]
+    found, number = found_once(connection, _index.c.rowid, [matches])
+    return looked_up(document.c.id, number).in_(found)
 
 
-def is_read_for(connection: Connection, text: str) -> bool:
+def is_read_for(text: str) -> bool:
     """Whether every document has to be read to find the text: the index of SQLite knows words only."""
-    return connection.dialect.name == "sqlite" and not wanted_in(text)
+    return not wanted_in(text)
 
 
-def found_once(
-    connection: Connection, ids: Any, conditions: Sequence[ColumnElement[bool]]
-) -> tuple[ColumnElement[bool], int]:
-    """A condition that holds for the documents of these ids alone, and their number. They are not looked for again,
-    although the total, a page and the facets all ask for them. For SQLite."""
-    number, found = connection.execute(
-        sa.select(sa.func.count(), sa.func.json_group_array(ids)).where(*conditions)
-    ).one()
-    values = sa.select(sa.func.json_each(found).table_valued("value").c.value)
-    is_among: ColumnElement[bool] = looked_up(document.c.id, number).in_(values)
-    return is_among, number
-
-
-def _among(connection: Connection, ids: Any) -> ColumnElement[bool]:
-    """The same for PostgreSQL: a condition that holds for these ids, which are not looked for again. They stay the text
-    as which PostgreSQL can say and read them."""
-    found = ids.subquery()
-    column = found.c[0]
-    all_ids = sa.func.coalesce(sa.cast(sa.func.array_agg(column), sa.String()), "{}")
-    number, said = connection.execute(sa.select(sa.func.count(), all_ids)).one()
-    values = sa.select(sa.func.unnest(sa.cast(sa.literal(said), sa.ARRAY(sa.BigInteger()))))
-    is_among: ColumnElement[bool] = looked_up(document.c.id, number).in_(values)
-    return is_among
+def found_once(connection: Connection, ids: Any, conditions: Sequence[ColumnElement[bool]]) -> tuple[Any, int]:
+    """A query of these ids that does not look for them again, although the total, a page and the facets all ask for
+    them; and their number."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    # They stay the text as which a database can say and read them.
+    all_ids = sa.func.json_group_array(ids) if is_sqlite else sa.cast(sa.func.array_agg(ids), sa.String())
+    number, found = connection.execute(sa.select(sa.func.count(), all_ids).where(*conditions)).one()
+    if is_sqlite:
+        return sa.select(sa.func.json_each(found).table_valued("value").c.value.label("id")), number
+    listed = sa.cast(sa.literal(found or "{}"), sa.ARRAY(sa.BigInteger()))
+    return sa.select(sa.func.unnest(listed).label("id")), number
 
 
 def looked_up(column: Any, number: int) -> Any:

@@ -62,7 +62,7 @@ def _ddl(statement: str, dialect: str) -> Any:
 
 for _statement in document_index.CREATE:
     sa.event.listen(document, "after_create", _ddl(_statement, "sqlite"))
-for _statement in (postgres_document_index.TABLE, *postgres_document_index.INDEXES):
+for _statement in (*postgres_document_index.TABLE, *postgres_document_index.INDEXES):
     sa.event.listen(document, "after_create", _ddl(_statement, "postgresql"))
 for _dialect in ("sqlite", "postgresql"):
     sa.event.listen(document, "before_drop", _ddl(document_index.DROP, _dialect))

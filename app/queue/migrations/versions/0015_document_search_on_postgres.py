@@ -14,7 +14,8 @@ def upgrade() -> None:
     connection = op.get_bind()
     if connection.dialect.name != "postgresql":
         return
-    connection.exec_driver_sql(index.TABLE)
+    for statement in index.TABLE:
+        connection.exec_driver_sql(statement)
     index.learn_all(connection)
     for statement in index.INDEXES:  # made of all at once, which costs less
         connection.exec_driver_sql(statement)
