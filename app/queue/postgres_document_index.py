@@ -22,6 +22,11 @@ TABLE = (
     " document_id bigint PRIMARY KEY REFERENCES document (id) ON DELETE CASCADE,"
     " words tsvector,"
     " plain text NOT NULL)",
+    # A process of an earlier version does not know the index: what it changes is forgotten, and so learnt anew.
+    "CREATE OR REPLACE FUNCTION document_text_forget() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN DELETE FROM document_text WHERE document_id = new.id; RETURN NULL; END $$",
+    "CREATE TRIGGER document_text_changed AFTER UPDATE OF title, body ON document FOR EACH ROW"
+    " WHEN (old.title <> new.title OR old.body <> new.body) EXECUTE FUNCTION document_text_forget()",
     # Read twice as fast; but a server can be built without it.
     "DO $$ BEGIN ALTER TABLE document_text ALTER plain SET COMPRESSION lz4;"
     " EXCEPTION WHEN feature_not_supported OR invalid_parameter_value THEN NULL; END $$",
@@ -45,12 +50,10 @@ _learn = sa.text(
     "INSERT INTO document_text (document_id, words, plain) VALUES (:of_document, CAST(:words AS tsvector), :plain)"
     " ON CONFLICT (document_id) DO UPDATE SET words = excluded.words, plain = excluded.plain"
 )
-_stored = (
-    sa.select(_document.c.id, _document.c.title, _document.c.body)
-    .where(_document.c.id > sa.bindparam("after"))
-    .order_by(_document.c.id)
-    .limit(BATCH)
+_missing = sa.select(_document.c.id, _document.c.title, _document.c.body).where(
+    ~sa.exists().where(_index.c.document_id == _document.c.id)
 )
+_some_missing = _missing.where(_document.c.id > sa.bindparam("after")).order_by(_document.c.id).limit(BATCH)
 
 
 def learn(connection: Connection, documents: Iterable[tuple[int, str, str]]) -> None:
@@ -60,10 +63,15 @@ def learn(connection: Connection, documents: Iterable[tuple[int, str, str]]) -> 
         connection.execute(_learn, rows)
 
 
-def learn_all(connection: Connection) -> None:
-    """All documents that are stored."""
+def misses_some(connection: Connection) -> bool:
+    """Whether the index does not know some of the documents."""
+    return connection.execute(_missing.limit(1)).first() is not None
+
+
+def learn_missing(connection: Connection) -> None:
+    """All documents that the index does not know yet."""
     last = 0
-    while rows := connection.execute(_stored, {"after": last}).all():
+    while rows := connection.execute(_some_missing, {"after": last}).all():
         learn(connection, (tuple(row) for row in rows))
         last = rows[-1].id
 
@@ -81,7 +89,7 @@ def gaps(connection: Connection) -> Iterator[int]:
 
 def _row(document_id: int, title: str, body: str) -> dict[str, Any]:
     keys, plain = _taken_apart(title, body)
-    fits = sum(len(key.encode()) for key in keys) <= MOST_BYTES
+    fits = len("".join(keys).encode()) <= MOST_BYTES
     return {"of_document": document_id, "words": " ".join(map(_quoted, keys)) if fits else None, "plain": plain}
 
 

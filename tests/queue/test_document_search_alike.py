@@ -242,7 +242,23 @@ async def test_a_gap_in_the_index_is_told(both: Both) -> None:
     told = [f"document {number}: a search for its text does not find it" for number in (1, 2, 3)]
     assert audit.check(database) == told
     with database.writing.begin() as connection:
-        postgres_document_index.learn_all(connection)
+        connection.exec_driver_sql("DELETE FROM document_text")
+    bring_up_to_date(database)
+    assert audit.check(database) == []
+
+
+async def test_what_a_process_of_an_earlier_version_saves_is_indexed_at_the_next_start(both: Both) -> None:
+    await both.save(["one", "two"])
+    database = both.queues[1].database
+    with database.writing.begin() as connection:
+        connection.exec_driver_sql("UPDATE document SET body = 'three' WHERE id = 1")
+        connection.exec_driver_sql(
+            "INSERT INTO document (address, title, body, source_type, tags, details, content_hash, created_at,"
+            " updated_at) VALUES ('x', 'x', 'three', 'x', '[]', '{}', '', 0, 0)"
+        )
+    assert shown(database, "one")[0] == shown(database, "three")[0] == []
+    bring_up_to_date(database)
+    assert [each[0] for each in shown(database, "three")[0]] == [3, 1]
 
 
 def test_a_letter_is_what_the_index_of_sqlite_makes_of_it() -> None:

@@ -16,6 +16,6 @@ def upgrade() -> None:
         return
     for statement in index.TABLE:
         connection.exec_driver_sql(statement)
-    index.learn_all(connection)
+    index.learn_missing(connection)
     for statement in index.INDEXES:  # made of all at once, which costs less
         connection.exec_driver_sql(statement)
