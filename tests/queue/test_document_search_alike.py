@@ -154,9 +154,11 @@ async def test_both_databases_find_the_same(both: Both) -> None:
 
 async def test_hostile_texts_find_the_same_on_both(both: Both) -> None:
     await both.save([each.stored for each in CORPUS])
-    for each in CORPUS:
-        for text in (each.stored[:1_000], each.stored[:5], f'"{each.stored[:200]}"', f"{each.stored[:9]}*"):
-            both.found(text)
+    for number, each in enumerate(CORPUS):
+        also = (each.stored[:5], f'"{each.stored[:200]}"', f"{each.stored[:9]}*")[number % 3]
+        both.found(also)
+        if number % 3 == 0:
+            both.found(each.stored[:1_000])
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("SEARCHES", "1"))))
@@ -165,7 +167,7 @@ async def test_whatever_is_typed_finds_the_same_on_both(both: Both, seed: int) -
     chance = random.Random(seed)
     await both.save([some_text(chance, 60) for _ in range(60)])
     await both.save([some_text(chance, 60) for _ in range(10)], 20)
-    assert sum(len(both.found(some_text(chance, 4) or "a")) for _ in range(100)) > 0
+    assert sum(len(both.found(some_text(chance, 4) or "a")) for _ in range(30)) > 0
 
 
 PIECES = (
@@ -201,7 +203,7 @@ async def test_a_document_with_too_many_words_for_the_index_is_found(
     monkeypatch.setattr(postgres_document_index, "MOST_BYTES", 100)
     await both.save(TEXTS)
     assert both.found('"black sea"') == [2, 1]
-    for text in SEARCHES:
+    for text in SEARCHES[::4]:
         both.found(text)
 
 
@@ -222,7 +224,7 @@ async def test_a_copy_can_be_searched_there_and_back(
     for one, other in ((source, there), (there, back)):
         assert list(copy(one, other))
         assert audit.check(other) == []
-        for text in SEARCHES:
+        for text in SEARCHES[::5]:
             assert shown(other, text) == shown(source, text)
     copied = Queue(there)
     await copied.write(save_documents, both.step_id, [Saving(Document("note:0", "title 0", "changed", "file"))])
