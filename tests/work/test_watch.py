@@ -129,7 +129,7 @@ async def test_trouble_with_the_database_makes_nobody_dead(watching: Watching, m
             raise KeyboardInterrupt
 
     monkeypatch.setattr("app.work.watch.asyncio.sleep", sleep)
-    monkeypatch.setattr(watching.watch, "_others_at_work", _trouble)
+    monkeypatch.setattr(watching.watch, "_others", _trouble)
     with pytest.raises(KeyboardInterrupt):
         await watching.watch.run()
     monkeypatch.undo()
