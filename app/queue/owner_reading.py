@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
-from app.queue.limits import Limits
+from app.queue.limits import Limits, strictest
 from app.queue.status import Status
 from app.queue.tables import owner, step_job, worker_job
 from app.queue.whereabouts import place_of
@@ -29,6 +29,7 @@ class Held:
     name: str
     step_name: str
     manager_id: int
+    is_planning: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,26 @@ class Workforce(NamedTuple):
     limits: tuple[dict[str, Limits], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class HoldingLimit:
+    """The limits of a step type that hold, and of those who live the ones who were told so."""
+
+    type: str
+    limits: Limits
+    of: tuple[OwnerRecord, ...]
+
+
+def limits_that_hold(found: Iterable[OwnerRecord]) -> list[HoldingLimit]:
+    """By step type, in order."""
+    told = [(owner, owner.type_limits) for owner in found if owner.ended_at is None]
+    holding = []
+    for type, limits in sorted(strictest(each for _, each in told).items()):
+        kinds = {("work_items", limits.work_items), ("rate", limits.rate)} - {("work_items", None), ("rate", None)}
+        of = (owner for owner, its in told if type in its and any(getattr(its[type], kind) == n for kind, n in kinds))
+        holding.append(HoldingLimit(type, limits, tuple(of)))
+    return holding
+
+
 def limits_told(stored: Mapping[str, Sequence[int | str | None]] | None) -> dict[str, Limits]:
     return {type: Limits(*each) for type, each in (stored or {}).items()}  # type: ignore[arg-type]
 
@@ -110,7 +131,7 @@ def owners(connection: Connection, most_ended: int = 0) -> tuple[OwnerRecord, ..
     held: defaultdict[str | None, list[Held]] = defaultdict(list)
     for query in (_plans, _items):
         for name, *rest in connection.execute(query):
-            held[name].append(Held(*rest))
+            held[name].append(Held(*rest, is_planning=query is _plans))
     taken = {row.claimed_by: row.number for row in connection.execute(_taken)}
     found = connection.execute(_alive_first).all()
     alive = sum(row.ended_at is None for row in found)
