@@ -272,12 +272,12 @@ class Runner:
         if not self._plans_waiting or (self._slots == 0 and self._alone):
             return
         self._plans_waiting = False
-        if self._slots == 0:
-            await self._writer(note_not_offered)
-            return
         self._stopped_meanwhile.clear()
         try:
             owner = self._lease.name
+            if self._slots == 0:
+                await self._writer(note_not_offered)
+                return
             plans = await self._lease.write(claim_plans, self._slots, owner, self._offered)
         except Exception:
             self._plans_waiting = True
