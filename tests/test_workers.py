@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,13 +12,18 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
 
-from tests.stepglass import COMMAND, clean_environment, definitions, serving, stepglass
-
-
-@pytest.fixture
-def address(postgres_database: str) -> str:
-    return postgres_database.replace("postgresql+psycopg", "postgresql")
+from app.cli import cli
+from app.cli.stopping import Stopping
+from app.queue import audit
+from app.queue.database import Database, DatabaseTrouble
+from app.queue.schema import bring_up_to_date
+from app.queue.snapshot import Snapshot
+from app.settings import Settings
+from app.working import open_worker
+from tests.stepglass import COMMAND, clean_environment, definitions, serving
 
 
 @contextmanager
@@ -39,13 +45,15 @@ def working(address: str, *options: str | Path) -> Iterator[subprocess.Popen[str
 
 def refused(*arguments: str) -> str:
     """What the command says when it does not start."""
-    ran = stepglass("worker", *arguments)
-    assert (ran.returncode, ran.stdout) == (2, ""), ran
-    assert "Traceback" not in ran.stderr
+    ran = CliRunner().invoke(cli, ["worker", *arguments], catch_exceptions=False, env={"STEPGLASS_DATABASE": None})
+    assert (ran.exit_code, ran.stdout) == (2, "")
     return " ".join(ran.stderr.split())
 
 
-def test_a_worker_does_the_work_of_a_server_that_runs_nothing_and_drains(tmp_path: Path, address: str) -> None:
+def test_a_worker_does_the_work_of_a_server_that_runs_nothing_and_drains(
+    tmp_path: Path, postgres_database: str
+) -> None:
+    address = postgres_database.replace("postgresql+psycopg", "postgresql")
     ours = definitions(tmp_path / "definitions")
     name = "<script>alert(1)</script>"
     with (
@@ -73,8 +81,9 @@ def test_a_worker_does_the_work_of_a_server_that_runs_nothing_and_drains(tmp_pat
         assert said in client.get(f"/api/jobs/{endless}/tree").text
         ended = client.get("/api/system/owners").json()["owners"]
         assert [owner["end"] for owner in ended if owner["kind"] == "worker"] == ["stopped"]
-    checked = stepglass("check", "--database", address)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    database = Database(postgres_database)
+    assert audit.check(database) == []
+    database.close()
 
 
 def start(client: httpx.Client, definition: str) -> int:
@@ -93,3 +102,38 @@ def test_a_worker_says_why_it_does_not_start() -> None:
     assert "there is no step type crawlr here; there are agent," in said and "crawler" in said
     assert "a worker without slots runs nothing" in refused(*nowhere, "--slots", "0")
     assert "cannot be opened for writing" in refused(*nowhere)
+
+
+async def test_a_worker_makes_itself_known_with_what_it_offers(tmp_path: Path, postgres_queue: str) -> None:
+    """Bulk actions only if it has the definitions that it needs for them."""
+    for folders, bulk in (((), []), ((tmp_path,), ["bulk_action", "bulk_report"])):
+        settings = Settings(database=postgres_queue, step_types=("crawler",), slots=3, name="x", definitions=folders)
+        with open_worker(settings) as worker:
+            async with worker.working():
+                with Snapshot.of(worker.database) as snapshot:
+                    (found,) = snapshot.owners()
+        assert (found.kind, found.label, found.slots, found.offers) == ("worker", "x", 3, [*bulk, "crawler"])
+        assert worker.given_back == 0
+
+
+def test_a_worker_of_a_version_before_the_database_says_how_to_go_on(postgres_database: str) -> None:
+    bring_up_to_date(database := Database(postgres_database))
+    with database.writing.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+    said = r"written by a newer Stepglass \(schema 9999, this one knows \d+\); use that version here, too; what already"
+    with pytest.raises(DatabaseTrouble, match=said), open_worker(Settings(database=postgres_database)):
+        pass
+
+
+def test_the_first_signal_asks_the_second_hurries_and_the_third_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(os, "_exit", told.append)
+    stopping = Stopping(told.append)
+    stopping.signalled(signal.SIGTERM)
+    stopping.signalled(signal.SIGTERM)
+    assert told == [False, True]
+    stopping.signalled(signal.SIGTERM)
+    assert told[2] == 128 + signal.SIGTERM
