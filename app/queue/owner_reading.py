@@ -130,8 +130,8 @@ def owners(connection: Connection, most_ended: int = 0) -> tuple[OwnerRecord, ..
     """Those who live, with what they hold, and the last of those who have ended."""
     held: defaultdict[str | None, list[Held]] = defaultdict(list)
     for query in (_plans, _items):
-        for name, *rest in connection.execute(query):
-            held[name].append(Held(*rest, is_planning=query is _plans))
+        for name, job_id, job_name, step_name, manager_id in connection.execute(query):
+            held[name].append(Held(job_id, job_name, step_name, manager_id, is_planning=query is _plans))
     taken = {row.claimed_by: row.number for row in connection.execute(_taken)}
     found = connection.execute(_alive_first).all()
     alive = sum(row.ended_at is None for row in found)
