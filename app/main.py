@@ -61,7 +61,7 @@ from app.work.bulk_work import bulk_step_types
 from app.work.definition_editing import Editing
 from app.work.page_rules import PageRules
 from app.work.problems import printable
-from app.work.registry import AnyStepType
+from app.work.registry import AnyStepType, StepTypes
 from app.work.retention import Retention
 from app.work.runner import Runner
 from app.work.schedule import Scheduler
@@ -76,9 +76,11 @@ class Stepglass:
         self._settings = settings
         self._kind = kind
         loaded = loaded_step_types(settings)
-        self._step_types = loaded.types
         self._loaded = loaded
         self._offered = offered(settings, loaded.types)
+        ours = self._offered if settings.slots else ()
+        elsewhere = () if database.is_sqlite else loaded.types.keys() - set(ours)
+        self._step_types = StepTypes(loaded.types.values(), loaded.types.not_loaded, elsewhere)
         self._started_at = datetime.now(UTC)
         self.ownership = ownership
         self.database = database
