@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from click.testing import CliRunner
 
 from app.cli import cli
 from app.cli.stopping import Stopping
+from app.main import open_stepglass
 from app.queue import audit
 from app.queue.database import Database, DatabaseTrouble
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import Snapshot
 from app.settings import Settings
+from app.web.access import NotStartable
 from app.working import open_worker
 from tests.stepglass import COMMAND, clean_environment, definitions, serving
 
@@ -64,8 +67,6 @@ def test_a_worker_does_the_work_of_a_server_that_runs_nothing_and_drains(
         lines = events.iter_lines()
         next(lines)
         quick, endless = (start(client, definition) for definition in ("quick", "endless"))
-        known = client.get("/api/definitions").json()["definitions"]
-        assert known and not any(each["obstacle"] for each in known), "what is missing here does not matter"
         said = "no worker offers the step type test_job_generator"
         with working(address, "--slots", "4", "--name", name, "--grace", "0") as worker:
             until(lines, '"status":"completed"')
@@ -116,6 +117,28 @@ async def test_a_worker_makes_itself_known_with_what_it_offers(tmp_path: Path, p
                     (found,) = snapshot.owners()
         assert (found.kind, found.label, found.slots, found.offers) == ("worker", "x", 3, [*bulk, "crawler"])
         assert worker.given_back == 0
+
+
+SEARCH = """
+id = "search"
+[step.find]
+type = "places_search"
+provider = "google"
+search_type = "text_search"
+search_query = "cafe"
+api_key = "NO_SUCH_KEY"
+"""
+
+
+def test_what_a_step_needs_is_looked_for_only_where_its_type_is_offered(tmp_path: Path, postgres_queue: str) -> None:
+    (tmp_path / "search.toml").write_text(SEARCH)
+    settings = Settings(data=tmp_path / "data", database=postgres_queue, definitions=(tmp_path,))
+    for here in (replace(settings, slots=0), replace(settings, step_types=("crawler",))):
+        with open_stepglass(here, "a test") as stepglass:
+            assert stepglass.catalog.plan("search", {}).steps
+    for here in (settings, Settings(data=tmp_path / "data", definitions=(tmp_path,), slots=0)):
+        with open_stepglass(here, "a test") as stepglass, pytest.raises(NotStartable, match="wants a key"):
+            stepglass.catalog.plan("search", {})
 
 
 def test_a_worker_of_a_version_before_the_database_says_how_to_go_on(postgres_database: str) -> None:
