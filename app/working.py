@@ -98,9 +98,9 @@ async def stopped(runner: Runner, grace: float) -> int | None:
 class Worker:
     """A process that works on a PostgreSQL database, beside others. Made by `open_worker`."""
 
-    def __init__(self, settings: Settings, database: Database, known: StepTypes) -> None:
+    def __init__(self, settings: Settings, database: Database, known: StepTypes, step_types: AnyStepTypes) -> None:
         self.database = database
-        self.step_types = offered(settings, known)
+        self.step_types = step_types
         self.given_back: int | None = None
         """Work items, when it has ended; None if they could not be."""
         self._settings = settings
@@ -139,10 +139,10 @@ def open_worker(settings: Settings) -> Iterator[Worker]:
     if not settings.slots:
         raise SettingsError("--slots 0: a worker without slots runs nothing; give it at least 1")
     known = loaded_step_types(settings).types
-    offered(settings, known)  # before anything is opened
+    step_types = offered(settings, known)
     database = Database(settings.database)
     try:
         bring_up_to_date(database)
-        yield Worker(settings, database, known)
+        yield Worker(settings, database, known, step_types)
     finally:
         database.close()

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import structlog
 
 from app.queue.storage import Storage
-from app.queue.store.owners import NewOwner, as_owner, beat, end_owner, open_owner
+from app.queue.store.owners import NewOwner, as_owner, beat, end_owner, open_owner, withdraw
 from app.queue.whereabouts import new_name
 from app.queue.writer import Transaction, Writer
 from app.work.storing import give_back, until_stored
@@ -69,6 +69,11 @@ class Lease:
     def keep(self) -> None:
         """Something is held, or was for a moment: others may have seen it, and are to see a beat."""
         self._held.set()
+
+    async def withdraw(self) -> None:
+        """Nothing more is claimed under the name; whoever is not alone lets the others know."""
+        if not self.alone:
+            await give_back(self._writer, withdraw, self.name)
 
     async def close(self) -> None:
         """Ends the name, when nothing is held any more."""

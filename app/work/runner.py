@@ -179,6 +179,7 @@ class Runner:
         self._writer.storage.hurry()
         if self._main:
             await self._main  # not cancelled: what a claim on its way takes must be run or given back
+        await self._lease.withdraw()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -213,6 +213,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "time_out": (GOING, 5.0),
     "touch": (),
     "try_out": (),
+    "withdraw": (OWNER,),
     "workable_steps": (),
 }
 """With what each verb is called; those of a queue that is paused follow."""

@@ -26,6 +26,7 @@ from app.queue.store.owners import (
     note_silence,
     open_owner,
     take_over,
+    withdraw,
 )
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
 from app.queue.store.workforce import note_not_offered
@@ -197,7 +198,7 @@ async def come(queue: Queue, name: str, *offers: str, **told: Any) -> None:
     await queue.write(open_owner, new, False)
 
 
-@pytest.mark.parametrize("how", ["ends", "is taken over"])
+@pytest.mark.parametrize("how", ["is about to end", "ends", "is taken over"])
 async def test_what_nobody_who_lives_offers_says_so_until_somebody_does(queue: Queue, how: str) -> None:
     """Of a step that waits to be planned, and of one that has been planned by somebody who is gone."""
     said = "no worker offers the step type rare"
@@ -213,7 +214,9 @@ async def test_what_nobody_who_lives_offers_says_so_until_somebody_does(queue: Q
     (planned,) = await queue.write(claim_plans, 1, B, ["rare"])
     await queue.write(plan, planned.step.step_id, planned.attempt, [NewItem("a"), NewItem("b")])
     await queue.write(end_planning, planned.step.step_id, planned.attempt)
-    if how == "ends":
+    if how == "is about to end":
+        await queue.write(withdraw, B)
+    elif how == "ends":
         await queue.write(end_owner, B)
     else:
         await queue.write(take_over, B, 0, 20.0)

@@ -15,7 +15,7 @@ from app.main import create_app
 from app.queue.changes import OwnersChanged
 from app.queue.limits import Limits
 from app.queue.store.claim import claim
-from app.queue.store.owners import NewOwner, beat, end_owner, note_silence, open_owner, take_over
+from app.queue.store.owners import NewOwner, beat, end_owner, note_silence, open_owner, take_over, withdraw
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
 from app.queue.tables import owner
 from app.queue.writer import Transaction
@@ -95,6 +95,8 @@ async def test_an_open_page_shows_who_comes_what_they_were_told_and_the_latest_h
     await write(_beat_at, FAR, 12_345_678.0)
     stage.access.monitor.tell(OwnersChanged())
     assert "every 5.0 s, seen " in await reader.until('datetime="1970-05-23')
+    await write(withdraw, FAR)
+    assert "it is stopping, and claims nothing" in await reader.until("stopping")
     await write(end_owner, FAR)
     assert "stopped" in await reader.until("stopped")
 

@@ -66,6 +66,7 @@ _end = (
     .where(_of_name, _is_alive)
     .values(ended_at=bindparam("now"), end=bindparam("how"), silence="", silent_since=None, takeover_at=None)
 )
+_withdraw = update(owner).where(_of_name, _is_alive).values(offers=[])
 _beat = (
     update(owner)
     .where(_of_name, _is_alive)
@@ -139,6 +140,13 @@ def beat(transaction: Transaction, name: str) -> bool:
         transaction.connection.execute(_heard_again, {"of_name": name})
         _tell(transaction, name, "", row.silence)
     return row is not None
+
+
+def withdraw(transaction: Transaction, name: str) -> None:
+    """An owner is about to end, and begins nothing more: it offers nothing from now on."""
+    if transaction.connection.execute(_withdraw, {"of_name": name}).rowcount:
+        transaction.changes.append(OwnersChanged())
+        workforce_changed(transaction)
 
 
 def end_owner(transaction: Transaction, name: str) -> None:
