@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
 from litestar import Litestar
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import State
@@ -24,7 +23,6 @@ from litestar.openapi import OpenAPIConfig
 
 from app import __version__, steps
 from app.catalog import DefinitionCatalog, DefinitionEditor
-from app.queue.announcing import hearing_others
 from app.queue.database import Database
 from app.queue.ownership import Ownership, owning
 from app.queue.retention import Keep
@@ -61,32 +59,29 @@ from app.web.system_pages import system_router
 from app.web.templating import environment, template_config
 from app.work.bulk_work import bulk_step_types
 from app.work.definition_editing import Editing
-from app.work.own_step_types import load_step_types
 from app.work.page_rules import PageRules
 from app.work.problems import printable
-from app.work.registry import AnyStepType
+from app.work.registry import AnyStepType, StepTypes
 from app.work.retention import Retention
 from app.work.runner import Runner
 from app.work.schedule import Scheduler
 from app.work.watching import watch
-
-log = structlog.get_logger(__name__)
-
-LAST_WRITES = 10.0
-"""Seconds that giving back what was running may take when the server stops."""
+from app.working import connected, loaded_step_types, offered, runner_for, stopped
 
 
 class Stepglass:
     """A data directory that is ours, with its database and definitions. Made by `open_stepglass`."""
 
-    def __init__(self, settings: Settings, ownership: Ownership, database: Database) -> None:
+    def __init__(self, settings: Settings, ownership: Ownership, database: Database, kind: str = "server") -> None:
         self._settings = settings
-        loaded = load_step_types(steps, settings.steps)
-        self._step_types = loaded.types
+        self._kind = kind
+        loaded = loaded_step_types(settings)
         self._loaded = loaded
+        self._offered = offered(settings, loaded.types)
+        ours = self._offered if settings.slots else ()
+        elsewhere = () if database.is_sqlite else loaded.types.keys() - set(ours)
+        self._step_types = StepTypes(loaded.types.values(), loaded.types.not_loaded, elsewhere)
         self._started_at = datetime.now(UTC)
-        for trouble in loaded.troubles:
-            log.error("step types could not be loaded", place=trouble.place, reason=trouble.reason)
         self.ownership = ownership
         self.database = database
         self.catalog = self._catalog(settings)
@@ -107,31 +102,18 @@ class Stepglass:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[Access]:
         """Writes and runs until the end of the block; then gives back what has not ended."""
-        monitor = StepMonitor()
-        with Snapshot.of(self.database) as snapshot:
-            monitor.revision = snapshot.revision
-        with monitor.listening(self.catalog.hear):
-            async with (
-                hearing_others(self.database, monitor) as announce,
-                self._working(monitor, Writer(self.database, monitor.hear, announce)) as access,
-            ):
-                yield access
+        async with (
+            connected(self.database, self.catalog.hear) as (monitor, writer),
+            self._working(monitor, writer) as access,
+        ):
+            yield access
 
     @asynccontextmanager
     async def _working(self, monitor: StepMonitor, writer: Writer) -> AsyncIterator[Access]:
         access = Access(self.database, writer, monitor, self.catalog)
-        told, catalog = self._settings, self.catalog
-        step_types = {**self._step_types, **bulk_step_types(writer, catalog.entries)}
-        runner = self._runner = Runner(
-            self.database,
-            writer,
-            monitor,
-            step_types,
-            told.slots,
-            told.lease,
-            alone=self.database.is_sqlite,
-            limits=told.limits,
-        )
+        catalog = self.catalog
+        step_types = {**self._offered, **bulk_step_types(writer, catalog.entries)}
+        runner = self._runner = runner_for(self._settings, self.database, writer, monitor, step_types, self._kind)
         access.told_to_stop = runner.told_to_stop
         watching = asyncio.create_task(watch(catalog.files, writer))
         retention = Retention(self.database, writer, monitor, catalog.entries, catalog.keep, runner.swept)
@@ -141,7 +123,7 @@ class Stepglass:
                 yield access
         finally:
             watching.cancel()
-            await _stopped(runner, self._settings.grace)
+            await stopped(runner, self._settings.grace)
             await writer.close()
             access.close()
 
@@ -201,22 +183,15 @@ def _scheduler_facts(scheduler: Scheduler) -> SchedulerFacts:
     return SchedulerFacts(scheduler.schedules, following.definition, datetime.fromtimestamp(following.at, UTC))
 
 
-async def _stopped(runner: Runner, grace: float) -> None:
-    """A database that cannot be written must not keep the server from ending: the next one takes back what ran."""
-    try:
-        await asyncio.wait_for(runner.stop(grace), grace + LAST_WRITES)
-    except TimeoutError:
-        log.error("running work could not be given back; the next start will take it back", waited=grace + LAST_WRITES)
-
-
 @contextmanager
-def open_stepglass(settings: Settings, command: str) -> Iterator[Stepglass]:
-    """Owns the data directory, as `command`, until the end of the block. Raises DirectoryTrouble or DatabaseTrouble."""
+def open_stepglass(settings: Settings, command: str, kind: str = "server") -> Iterator[Stepglass]:
+    """Owns the data directory, as `command`, until the end of the block. `kind`: see `NewOwner`. Raises
+    DirectoryTrouble, DatabaseTrouble or SettingsError."""
     with owning(settings.data, command) as ownership:
         database = Database.named(settings.database, settings.data, settings.synchronous)
         try:
             bring_up_to_date(database)
-            yield Stepglass(settings, ownership, database)
+            yield Stepglass(settings, ownership, database, kind)
         finally:
             database.close()
 

@@ -88,6 +88,16 @@ def _synchronous(text: str) -> Literal["NORMAL", "FULL"]:
     return cast(Literal["NORMAL", "FULL"], text.upper())
 
 
+def _label(text: str) -> str:
+    if not text.strip() or not text.isprintable() or len(text) > 100:
+        raise ValueError("must be a name of at most 100 characters in one line")
+    return text.strip()
+
+
+def _step_types(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
 def _on_or_off(text: str) -> Literal["on", "off"]:
     if text.lower() not in ("on", "off"):
         raise ValueError("must be on or off")
@@ -166,6 +176,16 @@ class Settings:
             _type_limits,
             "Limits of step types over all definitions, separated by commas: crawler=2 for two work items at once, "
             "http_request=60/minute for so many begun in a second, minute or hour.",
+        ),
+    )
+    name: str = field(
+        default="",
+        metadata=_about(_label, "What the process is called where those who work are listed; if nothing, by its host."),
+    )
+    step_types: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            _step_types, "The step types that this process works on, separated by commas; if none, all that it knows."
         ),
     )
     synchronous: Literal["NORMAL", "FULL"] = field(

@@ -12,6 +12,7 @@ from app import __version__
 
 _COMMANDS = {
     "serve": ("app.cli.serve", "serve"),
+    "worker": ("app.cli.worker", "worker"),
     "run": ("app.cli.run", "run"),
     "definitions": ("app.cli.definitions", "definitions"),
     "cancel": ("app.cli.control", "cancel"),

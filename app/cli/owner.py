@@ -18,7 +18,7 @@ async def here_or_there(settings: Settings, stack: ExitStack, command: str) -> S
     deadline = asyncio.get_running_loop().time() + START_PATIENCE
     while True:
         try:
-            return stack.enter_context(open_stepglass(settings, command))
+            return stack.enter_context(open_stepglass(settings, command, kind="command"))
         except AlreadyOwned as owned:
             if owned.owner.url:
                 return owned.owner

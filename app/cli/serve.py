@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from app.cli.log_setup import log_to_stderr
 from app.cli.options import parameter_option, read_settings, setting, switch
 from app.cli.plans import plan_or_refuse
 from app.cli.refusals import Refusal, refusals
+from app.cli.stopping import Stopping
 from app.main import create_app, open_stepglass
 from app.queue.actor import Actor, Place
 from app.queue.ownership import SERVER
@@ -38,6 +38,8 @@ PATIENCE = 120
 @setting("data", "DIR")
 @setting("database", "URL")
 @setting("slots", "N")
+@setting("step_types", "TYPE,...")
+@setting("name", "NAME")
 @setting("grace", "SECONDS")
 @setting("limits", "TYPE=LIMIT,...")
 @setting("synchronous", "NORMAL|FULL")
@@ -77,11 +79,7 @@ def serve(definition: str | None, parameters: dict[str, str], **options: str | N
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and when it is told to stop.
-
-    The first signal lets what runs end within its grace; the second ends it, and gives it back, at once; the third ends
-    this process as it is.
-    """
+    """Says when it is ready, and when it is told to stop."""
 
     def __init__(
         self, config: uvicorn.Config, ready: Callable[[], Awaitable[None]], told_to_stop: Callable[[bool], None]
@@ -90,16 +88,17 @@ class _Server(uvicorn.Server):
         self._ready = ready
         self._told_to_stop = told_to_stop
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = Stopping(self._stop)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.force_exit:
-            os._exit(128 + sig)
-        hurry = self.should_exit
+        self._stopping.signalled(sig)
+        if not self.force_exit:
+            super().handle_exit(sig, frame)
+
+    def _stop(self, hurry: bool) -> None:
         self.force_exit = hurry  # does not wait for open connections; see shutdown for what else it does
         if self._loop:
             self._loop.call_soon_threadsafe(self._told_to_stop, hurry)
-        if not hurry:
-            super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)

@@ -7,7 +7,7 @@ under it, since every claim counts in its own transaction what runs, and writes 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import floor
@@ -91,6 +91,22 @@ def limits_by_type(written: Iterable[tuple[str, str]]) -> dict[str, Limits]:
         known = limits.get(type, UNLIMITED)
         limits[type] = replace(known, rate=limit) if "/" in limit else replace(known, work_items=int(limit))
     return limits
+
+
+def strictest(told: Iterable[Mapping[str, Limits]]) -> dict[str, Limits]:
+    """What holds of limits that several processes were told, by step type: of each kind the one that lets least
+    begin."""
+    holds: dict[str, Limits] = {}
+    for type, limits in (each for limits_of_one in told for each in limits_of_one.items()):
+        known = holds.get(type, UNLIMITED)
+        most = [each for each in (known.work_items, limits.work_items) if each is not None]
+        rates = [each for each in (known.rate, limits.rate) if each is not None]
+        holds[type] = Limits(min(most, default=None), min(rates, default=None, key=_a_second))
+    return holds
+
+
+def _a_second(rate: str) -> float:
+    return rate_of(rate).number / rate_of(rate).seconds
 
 
 @dataclass(frozen=True, slots=True)

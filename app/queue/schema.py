@@ -16,7 +16,7 @@ from app.queue.database import Database, DatabaseTrouble
 from app.queue.storage_faults import cause_of
 from app.queue.tables import metadata, sequence
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest revision in `migrations/versions`."""
 
 UNFINISHED_COPY = "copying"
@@ -79,8 +79,8 @@ def _refuse_newer(database: Database, found: str | None) -> None:
         raise DatabaseTrouble(f"{database} is a copy that was not finished; the same `stepglass copy` goes on with it")
     if found is not None and found > HEAD:
         raise DatabaseTrouble(
-            f"{database} was written by a newer Stepglass (schema {found}, this one knows {HEAD}); "
-            f"use that version, or another data directory"
+            f"{database} was written by a newer Stepglass (schema {found}, this one knows {HEAD}); use that version"
+            + (", or another data directory" if database.is_sqlite else " here, too; what already runs goes on")
         )
 
 

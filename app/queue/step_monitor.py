@@ -60,6 +60,10 @@ class StepMonitor:
                 # One listener's fault must not keep the others, nor the callers of the writer, from hearing.
                 log.exception("a listener of the step monitor failed", listener=repr(listener))
 
+    def tell(self, change: Change) -> None:
+        """Something that shows may have changed, although there was no commit to hear of."""
+        self.hear(Commit(self.revision, [change], "others"))
+
     def _advance(self, commit: Commit) -> None:
         if any(isinstance(change, MuchChanged) for change in commit.changes):
             self.revision = max(self.revision, commit.revision)

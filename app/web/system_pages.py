@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
-from app.queue.owner_reading import OwnerRecord
+from app.queue.limits import Limits
+from app.queue.owner_reading import OwnerRecord, limits_that_hold
 from app.queue.snapshot import Snapshot
-from app.queue.whereabouts import place_of
 from app.web import pages, streams
 from app.web.access import Access
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
@@ -38,14 +39,33 @@ class HeldJson(Struct, frozen=True):
     run_id: int
 
 
-class OwnerJson(Struct, frozen=True):
-    """A process that works, or has ended. While it holds work it renews its lease (seconds); `silence` says so when
-    that is missed, until `takeover_at`, when others take over what it holds."""
+class TypeLimitJson(Struct, frozen=True):
+    """What a process was told for a step type: how many work items may run at once, how many may begin in a time. Null:
+    any number."""
 
+    work_items: int | None
+    rate: str | None
+
+    @classmethod
+    def all_of(cls, limits: Mapping[str, Limits]) -> dict[str, TypeLimitJson]:
+        return {type: cls(each.work_items, each.rate) for type, each in limits.items()}
+
+
+class OwnerJson(Struct, frozen=True):
+    """A process that works, or has ended. `kind`: server, worker or command; `name`: what it was called. `step_types`:
+    those that it works on, null if it is of a version that did not say. `taken`: how many of its slots are.
+
+    It renews its lease (seconds) while it holds work, or may not be alone; `silence` says so when that is missed, until
+    `takeover_at`, when others take over what it holds. `type_limits`: those that it was told, by step type."""
+
+    name: str
+    kind: str
     host: str
     pid: str
     version: str
+    step_types: list[str] | None
     slots: int
+    taken: int
     started_at: datetime
     renewed_at: datetime
     lease: float
@@ -55,16 +75,23 @@ class OwnerJson(Struct, frozen=True):
     ended_at: datetime | None
     end: str
     held: list[HeldJson]
+    type_limits: dict[str, TypeLimitJson]
 
     @classmethod
     def of(cls, owner: OwnerRecord) -> OwnerJson:
         since, until, ended = (
             None if at is None else moment(at) for at in (owner.silent_since, owner.takeover_at, owner.ended_at)
         )
+        host, pid = owner.place
         return cls(
-            *place_of(owner.name),
+            name=owner.label,
+            kind=owner.kind,
+            host=host,
+            pid=pid,
             version=owner.version,
+            step_types=None if owner.offers is None else list(owner.offers),
             slots=owner.slots,
+            taken=owner.taken,
             started_at=moment(owner.started_at),
             renewed_at=moment(owner.renewed_at),
             lease=owner.lease,
@@ -74,15 +101,18 @@ class OwnerJson(Struct, frozen=True):
             ended_at=ended,
             end=owner.end,
             held=[HeldJson(each.job_id, each.name, each.step_name, each.manager_id) for each in owner.held],
+            type_limits=TypeLimitJson.all_of(owner.type_limits),
         )
 
 
 class Owners(Struct, frozen=True):
-    """Who works, and the last of those who have ended."""
+    """Who works, and the last of those who have ended. `type_limits`: what holds by step type, which is the strictest
+    of what those who live were told."""
 
     revision: Revision
     total: int
     owners: list[OwnerJson]
+    type_limits: dict[str, TypeLimitJson]
 
 
 @get("/system", include_in_schema=False)
@@ -104,11 +134,13 @@ def system(access: NamedDependency[Access]) -> System:
 
 @get("/system/owners", responses=error_answers())
 async def owners(access: NamedDependency[Access]) -> Owners:
-    """The processes that work on this queue: their heartbeats, and what they hold."""
+    """The processes that work on this queue: where, on what step types, their heartbeats, and what they hold."""
 
     def reading(snapshot: Snapshot) -> Owners:
-        found = [OwnerJson.of(owner) for owner in snapshot.owners(MOST_ENDED)]
-        return Owners(snapshot.revision, len(found), found)
+        found = snapshot.owners(MOST_ENDED)
+        limits = {each.type: each.limits for each in limits_that_hold(found)}
+        owners = [OwnerJson.of(owner) for owner in found]
+        return Owners(snapshot.revision, len(found), owners, TypeLimitJson.all_of(limits))
 
     return await access.read(reading)
 

@@ -17,6 +17,7 @@ from app.queue.changes import (
     ScheduleChanged,
     StepChanged,
 )
+from app.queue.owner_reading import limits_that_hold
 from app.queue.snapshot import Snapshot
 from app.queue.whereabouts import told
 from app.web.painting.actions import paint_people
@@ -57,7 +58,14 @@ class SystemView:
         people = snapshot.actions_of_no_run(None, MOST_ACTIONS)
         children["people"] = paint_people(easel.painter, people, on_card=True)
         owners = snapshot.owners(MOST_ENDED)
-        children["owners"] = easel.painter.piece("system_owners.html", "system-owners", owners=owners, told=told)
+        children["owners"] = easel.painter.piece(
+            "system_owners.html",
+            "system-owners",
+            owners=owners,
+            limits=limits_that_hold(owners),
+            is_shared=facts.database.kind == "PostgreSQL",
+            told=told,
+        )
         return compose(easel.painter, self, snapshot, "System", "system", children)
 
 

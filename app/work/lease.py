@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 import structlog
 
-from app import __version__
 from app.queue.storage import Storage
-from app.queue.store.owners import NewOwner, as_owner, beat, end_owner, open_owner
+from app.queue.store.owners import NewOwner, as_owner, beat, end_owner, open_owner, withdraw
 from app.queue.whereabouts import new_name
 from app.queue.writer import Transaction, Writer
 from app.work.storing import give_back, until_stored
@@ -25,27 +25,25 @@ BEATS = 4
 
 
 class Lease:
-    """The name under which a runner works, and its heartbeat. One beat stands for all that it holds; a runner that
-    holds nothing writes nothing.
+    """The name under which a runner works, and its heartbeat. One beat stands for all that it holds.
 
-    `alone`: nobody else can work on the database, so that nobody takes this one for dead. When somebody did, `let_go`
-    ends what was held, which is somebody else's by now, and the lease goes on under a new name.
+    `alone`: nobody else can work on the database, so that nobody takes this one for dead; then a runner that holds
+    nothing writes nothing. Otherwise it beats all the time, as what it offers counts only while it lives. When somebody
+    took it for dead, `let_go` ends what was held, which is somebody else's by now, and the lease goes on under a new
+    name.
     """
 
     def __init__(
         self,
         writer: Writer,
-        seconds: float,
-        slots: int,
+        owner: NewOwner,
         alone: bool,
         holds: Callable[[], bool],
         let_go: Callable[[], Awaitable[None]],
     ) -> None:
-        self.name = new_name()
         self.alone = alone
-        self.interval = seconds / BEATS
-        self._seconds = seconds
-        self._slots = slots
+        self.interval = owner.lease / BEATS
+        self._owner = owner
         self._writer = writer
         self._holds = holds
         self._let_go = let_go
@@ -54,20 +52,28 @@ class Lease:
         self._beating: asyncio.Task[None] | None = None
 
     @property
+    def name(self) -> str:
+        return self._owner.name
+
+    @property
     def storage(self) -> Storage:
         """Of what is written under this lease."""
         return self._writer.storage
 
     async def open(self) -> int:
         """Enters the name. Returns how many work items of the dead were taken back for that: see `open_owner`."""
-        new = NewOwner(self.name, self._seconds, self._slots, __version__)
-        rescued = await self._writer(open_owner, new, self.alone)
+        rescued = await self._writer(open_owner, self._owner, self.alone)
         self._beating = asyncio.create_task(self._beat(), name="heartbeat")
         return rescued
 
     def keep(self) -> None:
         """Something is held, or was for a moment: others may have seen it, and are to see a beat."""
         self._held.set()
+
+    async def withdraw(self) -> None:
+        """Nothing more is claimed under the name; whoever is not alone lets the others know."""
+        if not self.alone:
+            await give_back(self._writer, withdraw, self.name)
 
     async def close(self) -> None:
         """Ends the name, when nothing is held any more."""
@@ -91,13 +97,14 @@ class Lease:
                 return
             log.error("this process was silent for too long, and its work was taken over", owner=name)
             await self._let_go()
-            new = NewOwner(new_name(), self._seconds, self._slots, __version__)
+            new = replace(self._owner, name=new_name())
             await until_stored(self._writer, open_owner, new, self.alone)
-            self.name = new.name
+            self._owner = new
 
     async def _beat(self) -> None:
         while True:
-            await self._held.wait()
+            if self.alone:
+                await self._held.wait()
             await asyncio.sleep(self.interval)
             self._held.clear()
             if self._holds():

@@ -78,8 +78,9 @@ class LoopWork:
         if tasks:
             await asyncio.wait(tasks, timeout=STOP_GRACE)
 
-    async def stop(self, grace: float, hurry: asyncio.Event) -> None:
-        """Waits up to `grace` seconds, or until `hurry` is set, then ends what still runs and gives it back."""
+    async def stop(self, grace: float, hurry: asyncio.Event) -> int:
+        """Waits up to `grace` seconds, or until `hurry` is set, then ends what still runs and gives it back. Returns
+        how many items that were."""
         await ended_within([each.task for each in self._running.values() if each.task], grace, hurry)
         left = list(self._running.values())
         for running in left:
@@ -89,8 +90,10 @@ class LoopWork:
         by_step: dict[int, list[tuple[int, int]]] = {}
         for running in left:
             by_step.setdefault(running.item.step_id, []).append((running.item.id, running.item.attempt))
+        given_back = 0
         for step_id, items in by_step.items():
-            await give_back(self._writer, release, step_id, items)
+            given_back += await give_back(self._writer, release, step_id, items) and len(items)
+        return given_back
 
     async def _run(self, running: _Running) -> None:
         item, lane = running.item, running.lane

@@ -12,7 +12,7 @@ from app.work.definition_files import dotted
 from app.work.failures import told
 from app.work.parameters import Parameter, fill, placeholders
 from app.work.problems import Problem
-from app.work.registry import AnyStepType, StepTypes
+from app.work.registry import StepTypes
 from app.work.step_type import Obstacle
 
 _EXAMPLES = {"string": "x", "integer": 1, "number": 1.0, "boolean": True, "folder": "/", "file": "/"}
@@ -21,7 +21,7 @@ _EXAMPLES = {"string": "x", "integer": 1, "number": 1.0, "boolean": True, "folde
 def obstacles(steps: Iterable[StepPlan], step_types: StepTypes) -> Iterator[Problem]:
     """Those of steps whose placeholders are filled. A step type that is gone says so when it is to run."""
     for step in steps:
-        if step.type in step_types and (found := _obstacle(step_types[step.type], step.settings)):
+        if step.type in step_types and (found := _obstacle(step_types, step.type, step.settings)):
             yield _problem(step, found)
 
 
@@ -32,12 +32,15 @@ def certain_obstacles(
     does not accept it nothing is certain."""
     values = {each.name: _EXAMPLES[each.type] if each.default is None else each.default for each in parameters}
     for step in steps:
-        found = _obstacle(step_types[step.type], fill(step.settings, values))
+        found = _obstacle(step_types, step.type, fill(step.settings, values))
         if found and not any(_is_open(step.settings.get(name)) for name in found.settings):
             yield _problem(step, found)
 
 
-def _obstacle(step_type: AnyStepType, settings: dict[str, Any]) -> Obstacle | None:
+def _obstacle(step_types: StepTypes, name: str, settings: dict[str, Any]) -> Obstacle | None:
+    if name in step_types.run_elsewhere:
+        return None
+    step_type = step_types[name]
     try:
         checked = step_type.settings_type.model_validate(settings)
     except ValidationError:

@@ -106,8 +106,9 @@ class ProcessWork:
         if tasks:
             await asyncio.wait(tasks, timeout=LET_GO_GRACE)
 
-    async def stop(self, grace: float, hurry: asyncio.Event) -> None:
-        """Waits up to `grace` seconds, or until `hurry` is set, then ends what still runs and gives it back."""
+    async def stop(self, grace: float, hurry: asyncio.Event) -> int:
+        """Waits up to `grace` seconds, or until `hurry` is set, then ends what still runs and gives it back. Returns
+        how many items that were."""
         await ended_within(self._chunks, grace, hurry)
         self._stopping = True
         left = dict(self._chunks)
@@ -116,10 +117,13 @@ class ProcessWork:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        given_back = 0
         for chunk in left.values():
             if chunk.left:
                 items = [(item.id, item.attempt) for item in chunk.left]
-                await give_back(self._writer, release, chunk.lane.step.step_id, items)
+                step_id = chunk.lane.step.step_id
+                given_back += await give_back(self._writer, release, step_id, items) and len(items)
+        return given_back
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         del self._chunks[task]

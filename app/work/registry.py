@@ -17,8 +17,11 @@ AnyStepType = type[StepType[Any]]
 class StepTypes(Mapping[str, AnyStepType]):
     """A read-only mapping from the `type = "..."` of a definition to the class behind it."""
 
-    def __init__(self, step_types: Iterable[AnyStepType], not_loaded: Iterable[str] = ()) -> None:
-        """`not_loaded`: what should have brought more of them and did not, and why.
+    def __init__(
+        self, step_types: Iterable[AnyStepType], not_loaded: Iterable[str] = (), run_elsewhere: Iterable[str] = ()
+    ) -> None:
+        """`not_loaded`: what should have brought more of them and did not, and why. `run_elsewhere`: the names of those
+        that others run, so that nothing here can keep them from it.
 
         Raises TypeError for a class without name, summary or settings type, ValueError for a name used twice."""
         by_name: dict[str, AnyStepType] = {}
@@ -29,6 +32,7 @@ class StepTypes(Mapping[str, AnyStepType]):
                 raise ValueError(f'{_where(step_type)} and {_where(other)} are both named "{step_type.name}"')
         self._by_name = MappingProxyType(dict(sorted(by_name.items())))
         self.not_loaded = tuple(not_loaded)
+        self.run_elsewhere = frozenset(run_elsewhere)
 
     @classmethod
     def in_package(cls, package: ModuleType) -> StepTypes:

@@ -15,9 +15,11 @@ from typing import Any
 
 import structlog
 
+from app import __version__
 from app.queue.changes import (
     ItemsStopped,
     MuchChanged,
+    OwnersChanged,
     PriorityChanged,
     RunChanged,
     RunDeleted,
@@ -34,10 +36,10 @@ from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, rele
 from app.queue.store.deadlines import end_overdue
 from app.queue.store.delete import deletions_begun
 from app.queue.store.held import not_held
-from app.queue.store.limiting import set_type_limits
-from app.queue.store.owners import OwnerLost
+from app.queue.store.owners import NewOwner, OwnerLost
 from app.queue.store.plan import ClaimedPlan, claim_plans
-from app.queue.store.waiting import begin_anew
+from app.queue.store.workforce import note_not_offered
+from app.queue.whereabouts import new_name
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.deadlines import Deadlines
 from app.work.lanes import Lane, Lanes
@@ -77,8 +79,8 @@ class Runner:
     slots), one after the other; quick ones are handed to a process a few at a time, and count as running from then on.
 
     `alone`: no other runner can be at work on the database, as a lock proves. Otherwise each watches over the others,
-    and `lease` is how many seconds one that holds work may be silent. `limits`: those of step types, as (name, "2" or
-    "60/minute").
+    and `lease` is how many seconds one may be silent. `limits`: those of step types, as (name, "2" or "60/minute").
+    `kind`, `label`: as whom it makes itself known, see `NewOwner`.
     """
 
     def __init__(
@@ -91,6 +93,8 @@ class Runner:
         lease: float = LEASE,
         alone: bool = True,
         limits: Iterable[tuple[str, str]] = (),
+        kind: str = "server",
+        label: str = "",
     ) -> None:
         url = database.address
         self._writer = writer
@@ -98,12 +102,15 @@ class Runner:
         self._slots = slots
         self._listening = ExitStack()
         self._wake = asyncio.Event()
-        self._lease = Lease(writer, lease, slots, alone, self._holds_work, self._let_go)
+        self._alone = alone
+        self._offered = frozenset(step_types)
+        self._limits = limits_by_type(limits)
+        offers = tuple(self._offered) if slots else ()
+        owner = NewOwner(new_name(), lease, slots, __version__, kind, label, offers, self._limits)
+        self._lease = Lease(writer, owner, alone, self._holds_work, self._let_go)
         self._watch = None if alone else Watch(database, writer, lambda: self._lease.name, self._lease.interval)
         self._outbox = Outbox(self._lease, self._wake.set)
         self._processes = ProcessPool(default_size(slots))
-        self._offered = frozenset(step_types)
-        self._limits = limits_by_type(limits)
         self._lanes = Lanes(step_types)
         self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
         self._process_work = ProcessWork(self._outbox, writer, url, self._processes, self._wake.set)
@@ -145,15 +152,13 @@ class Runner:
             log.info("work of a server that ended was taken back", items=rescued)
         for unknown in sorted(self._limits.keys() - self._offered):
             log.warning("a limit is for a step type that is not known here", step_type=unknown)
-        await self._writer(set_type_limits, self._limits)
-        await self._writer(begin_anew, self._offered if self._slots else None)
         for manager_id in await self._writer(deletions_begun):
             self._sweeping.sweep(manager_id)
         for step in await self._writer(workable_steps):
             self._open(step)
         self._main = asyncio.create_task(self._work(), name="runner")
         if self._watch:
-            self._spawn(self._watch.run())
+            self._spawn(self._watch.run(looked=lambda: self._monitor.tell(OwnersChanged())))
         self._wake.set()
 
     def told_to_stop(self, hurry: bool) -> None:
@@ -163,8 +168,9 @@ class Runner:
         if hurry:
             self._hurry.set()
 
-    async def stop(self, grace: float = 2.0) -> None:
-        """Claims no more, gives running items `grace` seconds to end, ends the rest and gives those back."""
+    async def stop(self, grace: float = 2.0) -> int:
+        """Claims no more, gives running items `grace` seconds to end, ends the rest and gives those back. Returns how
+        many that were."""
         self._listening.close()
         self._deadlines.close()
         if self._due:
@@ -173,16 +179,17 @@ class Runner:
         self._writer.storage.hurry()
         if self._main:
             await self._main  # not cancelled: what a claim on its way takes must be run or given back
+        await self._lease.withdraw()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._sweeping.stop()
-        await asyncio.gather(
-            self._loop_work.stop(grace, self._hurry), self._process_work.stop(grace, self._hurry), self._planning.stop()
-        )
+        stopping = self._loop_work.stop(grace, self._hurry), self._process_work.stop(grace, self._hurry)
+        *given_back, _ = await asyncio.gather(*stopping, self._planning.stop())
         await self._outbox.close()
         await self._lease.close()
         await self._processes.close()
+        return sum(given_back)
 
     def _hear(self, commit: Commit) -> None:
         for change in commit.changes:
@@ -263,12 +270,15 @@ class Runner:
             self._lanes.fill(step.step_id, 0.0)
 
     async def _claim_plans(self) -> None:
-        if not self._plans_waiting or self._slots == 0:
+        if not self._plans_waiting or (self._slots == 0 and self._alone):
             return
         self._plans_waiting = False
         self._stopped_meanwhile.clear()
         try:
             owner = self._lease.name
+            if self._slots == 0:
+                await self._writer(note_not_offered)
+                return
             plans = await self._lease.write(claim_plans, self._slots, owner, self._offered)
         except Exception:
             self._plans_waiting = True

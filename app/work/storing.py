@@ -31,10 +31,12 @@ async def until_stored(
 
 async def give_back(
     writer: Writer, verb: Callable[Concatenate[Transaction, P], Any], *args: P.args, **kwargs: P.kwargs
-) -> None:
+) -> bool:
     """Hands in a verb that gives work back. If it cannot be committed the work stays with this owner, who is about to
-    end, and the next one rescues it: nothing is lost but an attempt."""
+    end, and the next one rescues it: nothing is lost but an attempt. Returns whether it was committed."""
     try:
         await writer(verb, *args, **kwargs)
     except WriteFailed as trouble:
         log.error("work could not be given back", reason=str(trouble))
+        return False
+    return True

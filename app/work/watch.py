@@ -1,4 +1,5 @@
-"""The watch: the other owners of the database, as this process sees them. Who falls silent loses what it holds."""
+"""The watch: the other owners of the database, as this process sees them. Who falls silent loses what it holds, and no
+longer counts as offering anything."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ class _Seen:
 
 
 class Watch:
-    """Looks every `interval` seconds whether the heartbeats of those who hold work have moved.
+    """Looks every `interval` seconds whether the heartbeats of the others have moved; at those of a version that beats
+    only while it holds work, only then.
 
     Only time that was watched counts, by a clock that nobody sets: neither a wrong clock, here or there, nor a sleep of
     this process, nor a time in which the database could not be reached makes anybody dead. `clock`: seconds, steady.
@@ -51,19 +53,20 @@ class Watch:
         self._looked_at = clock()
         self._seen: dict[str, _Seen] = {}
 
-    async def run(self) -> None:
-        """Until it is cancelled."""
+    async def run(self, looked: Callable[[], None] = lambda: None) -> None:
+        """Until it is cancelled. `looked`: is called after each look, as beats are told to nobody."""
         while True:
             await asyncio.sleep(self._interval)
             try:
                 await self.look()
+                looked()
             except Exception as trouble:
                 self._seen.clear()  # what was not seen meanwhile is held against nobody
                 log.warning("the other owners could not be looked at", reason=str(trouble))
 
     async def look(self) -> None:
         """Raises what the database raises."""
-        found = await asyncio.to_thread(self._others_at_work)
+        found = await asyncio.to_thread(self._others)
         now = self._clock()
         passed = min(now - self._looked_at, 2 * self._interval)
         self._looked_at = now
@@ -71,9 +74,10 @@ class Watch:
         for owner in found:
             await self._act(owner, self._seen[owner.name].silent)
 
-    def _others_at_work(self) -> list[OwnerRecord]:
+    def _others(self) -> list[OwnerRecord]:
         with Snapshot.of(self._database) as snapshot:
-            return [owner for owner in snapshot.owners() if owner.held and owner.name != self._ours()]
+            others = (owner for owner in snapshot.owners() if owner.name != self._ours())
+            return [owner for owner in others if owner.held or owner.beats_always]
 
     def _judged(self, owner: OwnerRecord, passed: float) -> _Seen:
         before = self._seen.get(owner.name)

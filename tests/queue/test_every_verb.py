@@ -60,8 +60,9 @@ TICKING = RunPlan("ticking", "Ticking", (ONE,))
 
 INNER = {
     *("advance", "count", "count_lines", "count_minute", "count_open", "counts_of", "end_run", "end_step"),
-    *("failures_of_run", "forget_planning", "forget_wait", "forget_wait_of_ended", "keep_lost", "note_not_offered"),
+    *("failures_of_run", "forget_planning", "forget_wait", "forget_wait_of_ended", "keep_lost"),
     *("note_wait", "open_failures", "open_planning", "put_off", "tell_waiting"),
+    *("begin_anew", "workforce_changed"),
     *("forget_groups", "group_failure", "log_line", "made_by", "open_counters", "record", "said_of"),
     *("refuse_one_too_many", "refuse_switched_off", "regroup", "roll_up", "stop_run", "stop_work"),
 }
@@ -155,7 +156,6 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "add_jobs": (BEGUN_SET, 2, [FROZEN]),
     "as_owner": (OWNER, log, [Line(STEP_ONE, A, NOON, "info", "said")]),
     "beat": (OWNER,),
-    "begin_anew": (["other"],),
     "begin_set": ("fresh", "these", ""),
     "add_to_totals": (STEP_ONE, {"tokens": 3}),
     "cancel": (GOING, "cancelled by ann"),
@@ -180,6 +180,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "log_plan": (PLANNED_STEP, 3),
     "note_new_files": (),
     "not_held": ({A: 1, B: 7},),
+    "note_not_offered": (["other"],),
     "note_silence": (OWNER, 0, 10.0, 10.0),
     "open_owner": (NewOwner("host:2:two", 20.0, 4, "1"), False),
     "pause_as": (Scope(manager_id=GOING), ANN),
@@ -212,6 +213,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "time_out": (GOING, 5.0),
     "touch": (),
     "try_out": (),
+    "withdraw": (OWNER,),
     "workable_steps": (),
 }
 """With what each verb is called; those of a queue that is paused follow."""

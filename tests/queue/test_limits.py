@@ -20,10 +20,10 @@ from app.queue.snapshot import JobFilter
 from app.queue.store.cancel import cancel, cancel_item
 from app.queue.store.claim import Claimed, claim, release
 from app.queue.store.limiting import set_type_limits
+from app.queue.store.owners import NewOwner, open_owner
 from app.queue.store.pause import pause_as, resume_as
 from app.queue.store.plan import claim_plans
 from app.queue.store.priority import NothingToPrioritise, prioritise_as, priority_of
-from app.queue.store.waiting import begin_anew
 from app.queue.writer import Transaction
 from tests.queue.conftest import Queue
 
@@ -273,7 +273,7 @@ async def test_steps_that_nobody_offers_are_left_and_say_so_until_somebody_does(
     queue.commits.clear()
     await queue.write(claim_plans, 9, None, ["trial"])
     assert queue.changes == []
-    await queue.write(begin_anew, ["trial", "rare"])
+    await queue.write(open_owner, NewOwner("web-1:1:a", 20.0, 4, "1", offers=["trial", "rare"]), False)
     assert [change.step_name for change in queue.changes if isinstance(change, StepChanged)] == ["one"]
     assert queue.step(manager_id, "one").reason == "waiting for a free slot"
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from app.queue import audit
 from app.queue.changes import OwnersChanged, StepChanged, StepReleased, WorkAdded
+from app.queue.limits import Limits, limits_by_type
 from app.queue.models import Kind
-from app.queue.owner_reading import OwnerRecord
+from app.queue.owner_reading import OwnerRecord, limits_that_hold
 from app.queue.run_plan import StepPlan
 from app.queue.snapshot import JobFilter
 from app.queue.status import Status
@@ -23,8 +26,10 @@ from app.queue.store.owners import (
     note_silence,
     open_owner,
     take_over,
+    withdraw,
 )
-from app.queue.store.plan import NewItem, claim_plans, plan
+from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
+from app.queue.store.workforce import note_not_offered
 from app.queue.tables import owner
 from app.queue.writer import Transaction
 from tests.queue.conftest import Queue
@@ -185,3 +190,95 @@ async def test_an_item_that_is_taken_over_again_and_again_fails_by_itself(queue:
         await queue.write(claim, {step_id: 1}, name)
         assert await queue.write(take_over, name, 0, 20.0) == 1
     assert queue.step(manager_id, "one").counts.failed == 1
+
+
+async def come(queue: Queue, name: str, *offers: str, **told: Any) -> None:
+    limits = limits_by_type(told.items())
+    new = NewOwner(name, 20.0, 4, "1.0", "worker", offers=offers, limits=limits)
+    await queue.write(open_owner, new, False)
+
+
+@pytest.mark.parametrize("how", ["is about to end", "ends", "is taken over"])
+async def test_what_nobody_who_lives_offers_says_so_until_somebody_does(queue: Queue, how: str) -> None:
+    """Of a step that waits to be planned, and of one that has been planned by somebody who is gone."""
+    said = "no worker offers the step type rare"
+    manager_id = await queue.start(StepPlan("one", "rare"), StepPlan("two", "rare", depends=()))
+    await come(queue, A, "trial")
+    assert queue.step(manager_id, "one").reason == queue.step(manager_id, "two").reason == said
+    queue.commits.clear()
+    await come(queue, B, "rare")
+    assert {change.step_name for change in queue.changes if isinstance(change, StepChanged)} == {"one", "two"}
+    assert queue.step(manager_id, "one").reason == "waiting for a free slot"
+    assert await queue.write(claim_plans, 5, A, ["trial"]) == []
+    assert queue.step(manager_id, "one").reason == "waiting for a free slot", "somebody else offers it"
+    (planned,) = await queue.write(claim_plans, 1, B, ["rare"])
+    await queue.write(plan, planned.step.step_id, planned.attempt, [NewItem("a"), NewItem("b")])
+    await queue.write(end_planning, planned.step.step_id, planned.attempt)
+    if how == "is about to end":
+        await queue.write(withdraw, B)
+    elif how == "ends":
+        await queue.write(end_owner, B)
+    else:
+        await queue.write(take_over, B, 0, 20.0)
+        assert owners(queue, 5)[B].end == "given up after 20 s without a heartbeat", "it held nothing"
+    assert queue.step(manager_id, "one").reason == queue.step(manager_id, "two").reason == said
+    await come(queue, "web-3:5:cccc", "rare")
+    assert (await queue.write(claim, {planned.step.step_id: 1}, "web-3:5:cccc")).items
+    assert said not in (queue.step(manager_id, "one").reason, queue.step(manager_id, "two").reason)
+
+
+async def test_who_runs_nothing_notes_what_nobody_offers_and_who_does_not_say_may_offer_anything(queue: Queue) -> None:
+    await come(queue, A)
+    manager_id = await queue.start(ONE)
+    await queue.write(note_not_offered)
+    assert queue.step(manager_id, "one").reason == "no worker offers the step type trial"
+    await enter(queue, B)  # as a process of the version before does
+    assert queue.step(manager_id, "one").reason == "waiting for a free slot"
+    await queue.write(_was_last_heard_of, B, 7200.0)
+    await queue.write(note_not_offered)
+    assert queue.step(manager_id, "one").reason == "no worker offers the step type trial", "it may be gone"
+
+
+def _was_last_heard_of(transaction: Transaction, name: str, ago: float) -> None:
+    transaction.connection.execute(update(owner).where(owner.c.name == name).values(renewed_at=transaction.now - ago))
+
+
+async def test_of_the_limits_that_those_who_live_were_told_the_strictest_holds(queue: Queue) -> None:
+    manager_id = await queue.start(ONE)
+    (step_id,) = await queue.plan_all(*"abcdefgh")
+    await come(queue, A, "trial", trial="3")
+    await come(queue, B, "trial", trial="2", other="60/minute")
+    await come(queue, "web-3:5:cccc", "trial")
+    holding = {each.type: each for each in limits_that_hold(owners(queue).values())}
+    assert {type: each.limits for type, each in holding.items()} == {
+        "trial": Limits(2),
+        "other": Limits(None, "60/minute"),
+    }
+    assert [owner.name for owner in holding["trial"].of] == [B]
+    assert len((await queue.write(claim, {step_id: 9}, A)).items) == 2
+    assert queue.step(manager_id, "one").reason == "limit 2 of 2 held by this run (step type trial)"
+    queue.commits.clear()
+    await queue.write(take_over, B, 0, 20.0)
+    assert WorkAdded(step_id, 0.0) in queue.changes
+    assert len((await queue.write(claim, {step_id: 9}, A)).items) == 1, "three, as the other was told"
+    await queue.write(end_owner, "web-3:5:cccc")
+    assert (await queue.write(claim, {step_id: 9}, A)).items == []
+
+
+async def test_a_row_of_the_version_before_is_one_of_an_owner_like_others(queue: Queue) -> None:
+    """It goes on to write what it knows of."""
+    await queue.write(_enter_as_before, A)
+    (found,) = owners(queue).values()
+    assert (found.place, found.offers, found.type_limits, found.beats_always) == (("web-1", "12"), None, {}, False)
+    assert await queue.write(beat, A)
+    await come(queue, B, "trial", trial="2")
+    await queue.write(end_owner, A)
+    assert list(owners(queue)) == [B]
+
+
+def _enter_as_before(transaction: Transaction, name: str) -> None:
+    statement = (
+        'INSERT INTO owner (name, started_at, beat, renewed_at, lease, slots, version, silence, "end")'
+        " VALUES (:name, 0, 0, 0, 20, 4, '0.0', '', '')"
+    )
+    transaction.connection.execute(text(statement), {"name": name})

@@ -6,16 +6,22 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from litestar.testing import TestClient
+from sqlalchemy import update
 
 from app.main import create_app
+from app.queue.changes import OwnersChanged
+from app.queue.limits import Limits
 from app.queue.store.claim import claim
-from app.queue.store.owners import NewOwner, beat, note_silence, open_owner, take_over
+from app.queue.store.owners import NewOwner, beat, end_owner, note_silence, open_owner, take_over, withdraw
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
+from app.queue.tables import owner
+from app.queue.writer import Transaction
 from app.settings import Settings
 from app.web.live.hub import Live
-from app.web.system_facts import nothing_known
+from app.web.system_facts import DatabaseFacts, SystemFacts, nothing_known
 from app.web.system_view import SystemView
 from app.web.views import ItemView, StepView
 from tests.web.stage import Stage
@@ -71,3 +77,33 @@ def test_the_server_itself_is_among_those_who_work(site: TestClient[Any]) -> Non
     page = site.get("/system").text
     assert f"{owner['host']}, process {owner['pid']}" in page
     assert "none while it has nothing" in page
+
+
+async def test_an_open_page_shows_who_comes_what_they_were_told_and_the_latest_heartbeat(
+    stage: Stage, live: Live
+) -> None:
+    reader = Reader(live.subscribe(SystemView(_shared), None, None))
+    await reader.next()
+    write = stage.access.writer
+    limits = {"<crawler>": Limits(2)}
+    new = NewOwner(FAR, 20.0, 4, "1.0", "worker", "<b>deep</b>", ["<crawler>", "trial"], limits)
+    await write(open_owner, new, False)
+    message = await reader.until("&lt;b&gt;deep&lt;/b&gt;")
+    assert "worker on <bdi>far-&lt;1&gt;, process 4711</bdi>" in message
+    assert "at most 2 work items at once, as <bdi>&lt;b&gt;deep&lt;/b&gt;</bdi> was told" in message
+    assert "<bdi>&lt;crawler&gt;</bdi>, <bdi>trial</bdi>" in message
+    await write(_beat_at, FAR, 12_345_678.0)
+    stage.access.monitor.tell(OwnersChanged())
+    assert "every 5.0 s, seen " in await reader.until('datetime="1970-05-23')
+    await write(withdraw, FAR)
+    assert "it is stopping, and claims nothing" in await reader.until("stopping")
+    await write(end_owner, FAR)
+    assert "stopped" in await reader.until("stopped")
+
+
+def _shared() -> SystemFacts:
+    return msgspec.structs.replace(nothing_known(), database=DatabaseFacts("PostgreSQL"))
+
+
+def _beat_at(transaction: Transaction, name: str, at: float) -> None:
+    transaction.connection.execute(update(owner).where(owner.c.name == name).values(renewed_at=at))

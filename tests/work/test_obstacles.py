@@ -55,6 +55,12 @@ def test_an_obstacle_is_told_and_refuses_the_start(tmp_path: Path) -> None:
         found.resolve({})
 
 
+def test_what_others_run_nothing_here_can_keep_from_it(tmp_path: Path) -> None:
+    definition(tmp_path)
+    found = load_definition(tmp_path / "trip.toml", StepTypes([Sail], run_elsewhere=["sail"]))
+    assert told(found) == [] and found.resolve({}).steps
+
+
 def test_without_one_it_starts(tmp_path: Path) -> None:
     found = definition(tmp_path, 'boat = "steamer"')
     assert told(found) == [] and found.resolve({}).steps

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 
+from app.queue.changes import OwnersChanged
 from app.queue.owner_reading import OwnerRecord
 from app.queue.run_plan import StepPlan
 from app.queue.store.claim import claim
 from app.queue.store.owners import NewOwner, beat, open_owner
 from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
+from app.queue.writer import Commit
+from app.work.registry import StepTypes
+from app.work.runner import Runner
 from app.work.watch import Watch
-from tests.work.conftest import Works
+from tests.work import trial_steps
+from tests.work.conftest import PATIENCE, Works
 
 LEASE = 20.0
 INTERVAL = LEASE / 4
@@ -110,7 +116,20 @@ async def test_time_that_nobody_watched_is_held_against_nobody(watching: Watchin
     assert not watching.is_dead
 
 
-async def test_an_owner_that_has_nothing_need_not_beat(works: Works) -> None:
+async def test_an_owner_that_has_nothing_and_has_died_is_given_up(works: Works) -> None:
+    await works.write(open_owner, NewOwner(OTHER, LEASE, 4, "1", offers=("on_loop",)), False)
+    watching = Watching(works)
+    for _ in range(4):
+        await watching.look()
+        await watching.beat()
+    for _ in range(4):
+        await watching.look()
+    assert watching.other.silence and not watching.is_dead
+    await watching.look()
+    assert watching.other.end == "given up after 20 s without a heartbeat"
+
+
+async def test_an_owner_of_a_version_that_is_silent_while_it_has_nothing_need_not_beat(works: Works) -> None:
     await works.write(open_owner, NewOwner(OTHER, LEASE, 4, "1"), False)
     watching = Watching(works)
     for _ in range(9):
@@ -129,7 +148,7 @@ async def test_trouble_with_the_database_makes_nobody_dead(watching: Watching, m
             raise KeyboardInterrupt
 
     monkeypatch.setattr("app.work.watch.asyncio.sleep", sleep)
-    monkeypatch.setattr(watching.watch, "_others_at_work", _trouble)
+    monkeypatch.setattr(watching.watch, "_others", _trouble)
     with pytest.raises(KeyboardInterrupt):
         await watching.watch.run()
     monkeypatch.undo()
@@ -140,3 +159,25 @@ async def test_trouble_with_the_database_makes_nobody_dead(watching: Watching, m
 
 def _trouble() -> Any:
     raise OSError("cannot be reached")
+
+
+async def test_who_may_not_be_alone_beats_also_with_nothing_in_hand_and_the_page_hears_of_it(works: Works) -> None:
+    beats, looks = asyncio.Event(), asyncio.Event()
+
+    async def beaten() -> None:
+        beats.set()
+
+    def hear(commit: Commit) -> None:
+        if commit.by == "others" and commit.changes == [OwnersChanged()]:
+            looks.set()
+
+    works.write.before_answer["beat"] = beaten
+    step_types = StepTypes([trial_steps.OnLoop])
+    runner = Runner(works.database, works.write, works.monitor, step_types, 1, lease=0.2, alone=False)  # type: ignore[arg-type]
+    await runner.start()
+    revision = works.monitor.revision
+    async with asyncio.timeout(PATIENCE):
+        with works.monitor.listening(hear):
+            await asyncio.gather(beats.wait(), looks.wait())
+    assert works.monitor.revision == revision, "nobody else is told"
+    await runner.stop(0)

@@ -7,19 +7,21 @@ that was taken for dead has ended for good: nothing that it says under that name
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from app.queue.changes import OwnersChanged, StepChanged
+from app.queue.limits import Limits
 from app.queue.owner_reading import owners
 from app.queue.status import Status
 from app.queue.store.claim import rescue
+from app.queue.store.workforce import workforce_changed
 from app.queue.tables import owner, step_job, worker_job
-from app.queue.whereabouts import told
+from app.queue.whereabouts import place_of, told
 from app.queue.writer import Transaction
 
 P = ParamSpec("P")
@@ -36,12 +38,18 @@ class OwnerLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NewOwner:
-    """An owner that begins. `lease`: seconds that it may be silent while it holds work."""
+    """An owner that begins. `lease`: seconds that it may be silent. `kind`: server, worker or command. `label`: the
+    name that it was given. `offers`: the step types that it works on; None: it does not say, and is silent while it
+    holds nothing. `limits`: those of step types that it was told."""
 
     name: str
     lease: float
     slots: int
     version: str
+    kind: str = "server"
+    label: str = ""
+    offers: Sequence[str] | None = None
+    limits: Mapping[str, Limits] = field(default_factory=dict)
 
 
 _of_name = owner.c.name == bindparam("of_name")
@@ -58,6 +66,7 @@ _end = (
     .where(_of_name, _is_alive)
     .values(ended_at=bindparam("now"), end=bindparam("how"), silence="", silent_since=None, takeover_at=None)
 )
+_withdraw = update(owner).where(_of_name, _is_alive).values(offers=[])
 _beat = (
     update(owner)
     .where(_of_name, _is_alive)
@@ -94,6 +103,18 @@ def open_owner(transaction: Transaction, new: NewOwner, alone: bool) -> int:
     """Enters an owner. `alone`: it is known that no other one lives, so it takes back, at once, whatever is running.
     Returns how many work items that were."""
     transaction.connection.execute(_forget)
+    _enter(transaction, new)
+    rescued = 0
+    if alone:
+        gone = {"of_name": new.name, "now": transaction.now, "how": "ended without a word"}
+        transaction.connection.execute(_end_others, gone)
+        rescued = rescue(transaction)
+    workforce_changed(transaction, quiet=alone and not new.slots)
+    return rescued
+
+
+def _enter(transaction: Transaction, new: NewOwner) -> None:
+    host, process = place_of(new.name)
     row = {
         "name": new.name,
         "started_at": transaction.now,
@@ -101,14 +122,15 @@ def open_owner(transaction: Transaction, new: NewOwner, alone: bool) -> int:
         "lease": new.lease,
         "slots": new.slots,
         "version": new.version,
+        "host": host,
+        "pid": int(process or 0),
+        "kind": new.kind,
+        "label": new.label,
+        "offers": None if new.offers is None else sorted(new.offers),
+        "limits": {type: [each.work_items, each.rate] for type, each in new.limits.items()},
     }
     transaction.connection.execute(insert(owner), {"beat": 0, "silence": "", "end": "", **row})
     transaction.changes.append(OwnersChanged())
-    if not alone:
-        return 0
-    gone = {"of_name": new.name, "now": transaction.now, "how": "ended without a word"}
-    transaction.connection.execute(_end_others, gone)
-    return rescue(transaction)
 
 
 def beat(transaction: Transaction, name: str) -> bool:
@@ -120,6 +142,13 @@ def beat(transaction: Transaction, name: str) -> bool:
     return row is not None
 
 
+def withdraw(transaction: Transaction, name: str) -> None:
+    """An owner is about to end, and begins nothing more: it offers nothing from now on."""
+    if transaction.connection.execute(_withdraw, {"of_name": name}).rowcount:
+        transaction.changes.append(OwnersChanged())
+        workforce_changed(transaction)
+
+
 def end_owner(transaction: Transaction, name: str) -> None:
     """An owner has given back what it held, and ends. One that could not does not end: it falls silent, and others take
     that over."""
@@ -128,6 +157,8 @@ def end_owner(transaction: Transaction, name: str) -> None:
     ended = transaction.connection.execute(_end, {"of_name": name, "now": transaction.now, "how": "stopped"})
     if ended.rowcount:
         transaction.changes.append(OwnersChanged())
+        if owners(transaction.connection):  # else nobody is there to see it
+            workforce_changed(transaction)
 
 
 def as_owner(
@@ -162,10 +193,13 @@ def take_over(transaction: Transaction, name: str, seen: int, silent: float) -> 
         return None
     if held.silence:
         _tell(transaction, name, "", held.silence)
-    how = f"taken over after {silent:.0f} s without a heartbeat"
+    had = any(each.held for each in owners(transaction.connection) if each.name == name)
+    how = f"{'taken over' if had else 'given up'} after {silent:.0f} s without a heartbeat"
     transaction.connection.execute(_end, {"of_name": name, "now": transaction.now, "how": how})
     transaction.changes.append(OwnersChanged())
-    return rescue(transaction, name)
+    rescued = rescue(transaction, name)
+    workforce_changed(transaction)
+    return rescued
 
 
 def _tell(transaction: Transaction, name: str, said: str, instead_of: str) -> None:

@@ -17,7 +17,7 @@ from app.queue.store.claim import ClaimedStep, steps_of
 from app.queue.store.counting import count, counts_of
 from app.queue.store.logging import log_line
 from app.queue.store.roll_up import advance, end_step, roll_up, stop_work
-from app.queue.store.waiting import note_not_offered
+from app.queue.store.workforce import note_not_offered
 from app.queue.tables import manager_job, step_job, worker_job
 from app.queue.text import storable, stored_json
 from app.queue.whereabouts import here

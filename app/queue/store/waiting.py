@@ -3,19 +3,14 @@ for lets it be known."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, bindparam, delete, exists, insert, literal_column, select, update
 
 from app.queue.changes import StepChanged, WorkAdded
 from app.queue.limits import scopes_of
-from app.queue.status import ACTIVE, Status
 from app.queue.tables import manager_job, step_job, step_wait
 from app.queue.writer import Transaction
-
-NOBODY = "worker"
-"""The scope of what waits for somebody who offers its step type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,6 @@ _scopes = (
 )
 _waiting_steps = select(step_job.c.id, step_job.c.manager_id, step_job.c.name, step_job.c.status).join(
     step_wait, step_wait.c.step_id == step_job.c.id
-)
-# Not those of which somebody has begun to work, who knows the type, nor those that wait for something else.
-_not_offered = select(step_job.c.id, step_job.c.manager_id, step_job.c.name, step_job.c.status, step_job.c.type).where(
-    step_job.c.status.in_(ACTIVE),
-    step_job.c.type.not_in(bindparam("types", expanding=True)),
-    step_job.c.ready | (step_job.c.status == Status.PENDING),
-    step_job.c.id.not_in(select(step_wait.c.step_id)),
 )
 
 
@@ -90,18 +78,8 @@ def tell_waiting(transaction: Transaction, step_id: int) -> None:
     transaction.changes += [WorkAdded(row.step_id, 0.0) for row in waiting if row.scope in freed]
 
 
-def begin_anew(transaction: Transaction, offered: Collection[str] | None = None) -> None:
-    """Whoever works has changed: why steps wait is found out again. `offered`: the step types that it knows; None: it
-    does not work."""
+def begin_anew(transaction: Transaction) -> None:
+    """Whoever works has changed: why steps wait is found out again."""
     for row in transaction.connection.execute(_waiting_steps).all():
         forget_wait(transaction, StepChanged(row.manager_id, row.id, row.name, row.status))
         transaction.changes.append(WorkAdded(row.id, 0.0))  # it was by that row that they would have been told
-    if offered is not None:
-        note_not_offered(transaction, offered)
-
-
-def note_not_offered(transaction: Transaction, offered: Collection[str]) -> None:
-    """Lets the steps say so that nobody here can work on."""
-    for row in transaction.connection.execute(_not_offered, {"types": sorted(offered)}).all():
-        change = StepChanged(row.manager_id, row.id, row.name, row.status)
-        note_wait(transaction, change, Wait(NOBODY, f"no worker offers the step type {row.type}"))
