@@ -32,7 +32,8 @@ TABLE = (
     " EXCEPTION WHEN feature_not_supported OR invalid_parameter_value THEN NULL; END $$",
 )
 INDEXES = (
-    "CREATE INDEX document_text_words ON document_text USING gin (words)",
+    # What is new waits in a list until it is that many kB. Each search reads it, so that it had better be short.
+    "CREATE INDEX document_text_words ON document_text USING gin (words) WITH (gin_pending_list_limit = 256)",
     "CREATE INDEX document_text_long ON document_text (document_id) WHERE words IS NULL",
 )
 
