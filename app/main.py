@@ -66,7 +66,7 @@ from app.work.retention import Retention
 from app.work.runner import Runner
 from app.work.schedule import Scheduler
 from app.work.watching import watch
-from app.working import connected, loaded_step_types, offered, runner_for, stopped
+from app.working import at_work, connected, loaded_step_types, offered
 
 
 class Stepglass:
@@ -113,17 +113,17 @@ class Stepglass:
         access = Access(self.database, writer, monitor, self.catalog)
         catalog = self.catalog
         step_types = {**self._offered, **bulk_step_types(writer, catalog.entries)}
-        runner = self._runner = runner_for(self._settings, self.database, writer, monitor, step_types, self._kind)
-        access.told_to_stop = runner.told_to_stop
-        watching = asyncio.create_task(watch(catalog.files, writer))
-        retention = Retention(self.database, writer, monitor, catalog.entries, catalog.keep, runner.swept)
         try:
-            await runner.start()
-            async with retention.running():
-                yield access
+            async with at_work(self._settings, self.database, writer, monitor, step_types, self._kind) as runner:
+                self._runner, access.told_to_stop = runner, runner.told_to_stop
+                watching = asyncio.create_task(watch(catalog.files, writer))
+                retention = Retention(self.database, writer, monitor, catalog.entries, catalog.keep, runner.swept)
+                try:
+                    async with retention.running():
+                        yield access
+                finally:
+                    watching.cancel()
         finally:
-            watching.cancel()
-            await stopped(runner, self._settings.grace)
             await writer.close()
             access.close()
 

@@ -67,11 +67,13 @@ async def connected(database: Database, *listeners: Listener) -> AsyncIterator[t
         yield monitor, Writer(database, monitor.hear, announce)
 
 
-def runner_for(
+@asynccontextmanager
+async def at_work(
     settings: Settings, database: Database, writer: Writer, monitor: StepMonitor, step_types: AnyStepTypes, kind: str
-) -> Runner:
-    """`kind`: see `NewOwner`."""
-    return Runner(
+) -> AsyncIterator[Runner]:
+    """Runs what there is of these step types until the end of the block; then gives back what has not ended within its
+    grace. `kind`: see `NewOwner`."""
+    runner = Runner(
         database,
         writer,
         monitor,
@@ -83,16 +85,20 @@ def runner_for(
         kind=kind,
         label=settings.name,
     )
-
-
-async def stopped(runner: Runner, grace: float) -> int | None:
-    """How many work items were given back; None if that could not be done. A database that cannot be written must not
-    keep the process from ending: then they are taken back by the next start, or by others."""
     try:
-        return await asyncio.wait_for(runner.stop(grace), grace + LAST_WRITES)
+        await runner.start()
+        yield runner
+    finally:
+        await _stopped(runner, settings.grace)
+
+
+async def _stopped(runner: Runner, grace: float) -> None:
+    """A database that cannot be written must not keep the process from ending: then what ran is taken back by the next
+    start, or by others."""
+    try:
+        await asyncio.wait_for(runner.stop(grace), grace + LAST_WRITES)
     except TimeoutError:
         log.error("running work could not be given back; it will be taken back", waited=grace + LAST_WRITES)
-        return None
 
 
 class Worker:
@@ -101,8 +107,6 @@ class Worker:
     def __init__(self, settings: Settings, database: Database, known: StepTypes, step_types: AnyStepTypes) -> None:
         self.database = database
         self.step_types = step_types
-        self.given_back: int | None = None
-        """Work items, when it has ended; None if they could not be."""
         self._settings = settings
         self._known = known
 
@@ -111,12 +115,10 @@ class Worker:
         """Until the end of the block; then gives back what has not ended within its grace."""
         async with connected(self.database) as (monitor, writer):
             step_types = {**self.step_types, **self._bulk_step_types(writer)}
-            runner = runner_for(self._settings, self.database, writer, monitor, step_types, "worker")
             try:
-                await runner.start()
-                yield runner
+                async with at_work(self._settings, self.database, writer, monitor, step_types, "worker") as runner:
+                    yield runner
             finally:
-                self.given_back = await stopped(runner, self._settings.grace)
                 await writer.close()
 
     def _bulk_step_types(self, writer: Writer) -> AnyStepTypes:

@@ -112,11 +112,11 @@ async def test_a_worker_makes_itself_known_with_what_it_offers(tmp_path: Path, p
     for folders, bulk in (((), []), ((tmp_path,), ["bulk_action", "bulk_report"])):
         settings = Settings(database=postgres_queue, step_types=("crawler",), slots=3, name="x", definitions=folders)
         with open_worker(settings) as worker:
-            async with worker.working():
+            async with worker.working() as runner:
                 with Snapshot.of(worker.database) as snapshot:
                     (found,) = snapshot.owners()
         assert (found.kind, found.label, found.slots, found.offers) == ("worker", "x", 3, [*bulk, "crawler"])
-        assert worker.given_back == 0
+        assert runner.given_back == 0
 
 
 SEARCH = """

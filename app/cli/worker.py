@@ -64,7 +64,7 @@ async def _work(worker: Worker, settings: Settings) -> None:
         offers = f"all {len(worker.step_types)}" if not settings.step_types else ", ".join(worker.step_types)
         click.echo(f"Worker {name} works on {worker.database}: {settings.slots} slots; step types: {plain(offers)}")
         await told.wait()
-    click.echo(f"Worker {name} has ended: {_said(worker.given_back)}")
+    click.echo(f"Worker {name} has ended: {_said(runner.given_back)}")
 
 
 def _said(given_back: int | None) -> str:

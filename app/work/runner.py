@@ -126,6 +126,8 @@ class Runner:
         self._stopping = False
         self._hurry = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
+        self.given_back: int | None = None
+        """Work items, once it has stopped; None if that did not come to its end."""
 
     @property
     def slots(self) -> int:
@@ -168,9 +170,8 @@ class Runner:
         if hurry:
             self._hurry.set()
 
-    async def stop(self, grace: float = 2.0) -> int:
-        """Claims no more, gives running items `grace` seconds to end, ends the rest and gives those back. Returns how
-        many that were."""
+    async def stop(self, grace: float = 2.0) -> None:
+        """Claims no more, gives running items `grace` seconds to end, ends the rest and gives those back."""
         self._listening.close()
         self._deadlines.close()
         if self._due:
@@ -189,7 +190,7 @@ class Runner:
         await self._outbox.close()
         await self._lease.close()
         await self._processes.close()
-        return sum(given_back)
+        self.given_back = sum(given_back)
 
     def _hear(self, commit: Commit) -> None:
         for change in commit.changes:
