@@ -1,4 +1,4 @@
-"""Ways to bring a SQLite database into trouble, each undone at the end of its block."""
+"""Ways to bring a database into trouble."""
 
 from __future__ import annotations
 
@@ -10,6 +10,24 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.queue.database import Database
+
+
+def fill_the_disk(database: Database, *, full: bool) -> None:
+    """No page may be added to the file; PostgreSQL refuses, as it does then, whatever would write."""
+    if not database.is_sqlite:
+        (sa.event.listen if full else sa.event.remove)(database.writing, "before_cursor_execute", refuse_as_full)
+        return
+    with database.writing.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one() if full else 1_000_000
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+def refuse_as_full(_connection: Any, cursor: Any, statement: str, *_: object) -> None:
+    if statement.startswith(("INSERT", "UPDATE")):
+        cursor.execute(REFUSAL)
+
+
+REFUSAL = "DO $$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$"
 
 
 @contextmanager
@@ -31,7 +49,8 @@ def read_only(database: Database) -> Iterator[None]:
     """Every connection that is made may only read."""
 
     def restrict(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA query_only = ON" if database.is_sqlite else "SET default_transaction_read_only = on")
+        connection.commit()
 
     sa.event.listen(database.writing, "connect", restrict)
     database.writing.dispose()

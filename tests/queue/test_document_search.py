@@ -189,9 +189,9 @@ VALUES (:title, :title, 'text', 'x', '[]', :details, '', 0, 0)
 """
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def old_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    if request.param == "sqlite":
+@pytest.fixture
+def old_database(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    if backend == "sqlite":
         made = Database.in_directory(tmp_path)
     else:
         made = Database(request.getfixturevalue("postgres_database"))

@@ -750,4 +750,4 @@ def test_every_history_ends_as_the_rules_say(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 def test_every_history_ends_as_the_rules_say_on_postgresql(postgres_database: str) -> None:
-    _play(Database(postgres_database), max(1, HISTORIES // 4))
+    _play(Database(postgres_database), max(1, HISTORIES * 5 // 12))
