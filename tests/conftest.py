@@ -86,6 +86,8 @@ def postgres_url() -> Iterator[str]:
         with server() as url:
             yield url
     except PostgresMissing as missing:
+        if chosen() in ("postgresql", "both"):
+            raise
         pytest.skip(str(missing))
 
 
@@ -138,6 +140,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     yield
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if terminal:
-        skipped = [report for report in terminal.getreports("skipped") if MISSING in str(report.longrepr)]
-        if skipped:
-            terminal.write_line(f"{len(skipped)} tests skipped. {MISSING}.", red=True, bold=True)
+        reports = [*terminal.getreports("skipped"), *terminal.getreports("error")]
+        for missing in (MISSING,):
+            if number := sum(missing in str(report.longrepr) for report in reports):
+                terminal.write_line(f"{number} tests left out. {missing}.", red=True, bold=True)
