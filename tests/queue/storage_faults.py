@@ -46,19 +46,24 @@ def another_writer(database: Database) -> Iterator[None]:
 
 @contextmanager
 def read_only(database: Database) -> Iterator[None]:
-    """Every connection that is made may only read."""
+    """Every connection that is made may only read; on PostgreSQL, where each transaction says so, every one that begins."""
 
-    def restrict(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA query_only = ON" if database.is_sqlite else "SET default_transaction_read_only = on")
-        connection.commit()
+    def restrict(connection: Any, *_: object) -> None:
+        if database.is_sqlite:
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
 
-    sa.event.listen(database.writing, "connect", restrict)
-    database.writing.dispose()
+    event = "connect" if database.is_sqlite else "begin"
+    sa.event.listen(database.writing, event, restrict)
+    if database.is_sqlite:
+        database.writing.dispose()
     try:
         yield
     finally:
-        sa.event.remove(database.writing, "connect", restrict)
-        database.writing.dispose()
+        sa.event.remove(database.writing, event, restrict)
+        if database.is_sqlite:
+            database.writing.dispose()
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from app.queue.schema import HEAD, bring_up_to_date, migrate
 from app.queue.snapshot import Snapshot
 from app.queue.tables import metadata
 
+pytestmark = pytest.mark.postgresql
+
 RUN = (
     "INSERT INTO manager_job (id, definition, name, status, reason, tags, parameters, max_child_failures,"
     " failure_action, definition_text, created_at, started_at) VALUES (1, 'd', 'n', 'running', '', '[]', '{}', -1,"

@@ -21,6 +21,8 @@ from app.queue.store.start import AlreadyRunning
 from app.queue.tables import log_counter, log_entry, manager_job, worker_job
 from tests.queue.conftest import Queue
 
+pytestmark = pytest.mark.postgresql
+
 ONE = StepPlan("one", "trial")
 TWO = StepPlan("two", "trial", depends=("one",))
 THREE = StepPlan("three", "trial", depends=("two",))

@@ -19,6 +19,8 @@ from app.queue.writer import Transaction, WriteFailed, Writer, touch
 from tests.queue.conftest import Queue
 from tests.queue.storage_faults import commits, fill_the_disk
 
+pytestmark = pytest.mark.postgresql
+
 STEP = StepPlan("one", "trial")
 FULL = {
     True: r"stepglass\.db cannot be written: database or disk is full",

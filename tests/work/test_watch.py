@@ -15,6 +15,8 @@ from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
 from app.work.watch import Watch
 from tests.work.conftest import Works
 
+pytestmark = pytest.mark.postgresql
+
 LEASE = 20.0
 INTERVAL = LEASE / 4
 OTHER = "far:1:other"
