@@ -46,7 +46,7 @@ def another_writer(database: Database) -> Iterator[None]:
 
 @contextmanager
 def read_only(database: Database) -> Iterator[None]:
-    """Every connection that is made may only read; on PostgreSQL, where each transaction says so, every one that begins."""
+    """Every connection that is made may only read; on PostgreSQL every transaction that begins."""
 
     def restrict(connection: Any, *_: object) -> None:
         if database.is_sqlite:
