@@ -112,6 +112,12 @@ def postgres_as_new(postgres_url: str) -> Iterator[Callable[[], Database]]:
         yield as_new
 
 
+@pytest.fixture
+def postgres_queue(postgres_as_new: Callable[[], Database]) -> str:
+    """The URL of a database of HEAD in which nothing has happened."""
+    return postgres_as_new().address
+
+
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     """The system's Chromium, otherwise the one that Playwright installed."""
