@@ -69,10 +69,18 @@ def one_database(server_url: str) -> Iterator[Callable[[], Database]]:
             numbers = list(connection.execute(sa.select(sequence)).mappings())
         empty = ";".join([*(str(sa.delete(table)) for table in emptied), _NUMBER_FROM_1])
 
-        def as_new() -> Database:
+        def make_as_new() -> None:
             with database.writing.begin() as connection:
                 connection.exec_driver_sql(empty)
                 connection.execute(sa.insert(sequence), numbers)
+
+        def as_new() -> Database:
+            try:
+                make_as_new()
+            except sa.exc.DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                make_as_new()  # the test before had ended the connection
             database.kept_runs = KeptRuns()
             return database
 
