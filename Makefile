@@ -1,6 +1,6 @@
 # make run, make test: each sets up what it needs first. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench histories chaos torture screens screenshots lock clean system-packages
+.PHONY: help run test test-postgresql check bench histories chaos torture screens screenshots lock clean system-packages
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -15,13 +15,16 @@ UV_COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/installed ## Start the server and classify FOLDER (default: this one); PORT=8000, DATA=data
 	@exec $(BIN)/stepglass serve --port $(PORT) --data "$$DATA" --run codebase_classify --set "folder=$$FOLDER"
 
 test: check system-packages ## Set up and run every test
 	$(BIN)/python -m pytest -n 2
+
+test-postgresql: .venv/installed-dev system-packages ## What a queue does, all of it on PostgreSQL; TEST_DATABASE_URL=server
+	TEST_ON=postgresql $(BIN)/python -m pytest -n 2 tests/queue tests/work tests/test_postgres.py tests/test_several_servers.py
 
 check: .venv/installed-dev ## Lint, formatting, types and import rules
 	$(BIN)/ruff check .

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 import structlog
 
-from app.queue.database import Database
+from app.queue.database import FILE_NAME, Database
 from app.queue.schema import bring_up_to_date
-from app.queue.tables import metadata, sequence
-from tests.postgres import MISSING, PostgresMissing, new_database, throwaway_cluster
+from tests.databases import chosen, is_wanted, one_database, server
+from tests.postgres import MISSING, PostgresMissing, new_database
 
 E2E = Path(__file__).parent.parent / "e2e"
 
@@ -47,17 +45,49 @@ def own_modules_are_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Itera
             del sys.modules[name]
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which kind of database a test has. TEST_ON says which tests have both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def as_new(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Database]]:
+    """Hands out a database of HEAD in which nothing has happened, as often as a test wants, one after the other."""
+    if backend == "postgres":
+        yield request.getfixturevalue("postgres_as_new")
+        return
+    made: list[Database] = []
+
+    def new() -> Database:
+        while made:
+            made.pop().close()
+        for file in tmp_path.glob(f"{FILE_NAME}*"):
+            file.unlink()
+        bring_up_to_date(database := Database.in_directory(tmp_path))
+        made.append(database)
+        return database
+
+    yield new
+    while made:
+        made.pop().close()
+
+
+@pytest.fixture
+def database(as_new: Callable[[], Database]) -> Database:
+    """A database of HEAD in which nothing has happened."""
+    return as_new()
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A server to create databases on: TEST_DATABASE_URL, else a throwaway cluster. Each xdist worker has its own."""
-    given = os.environ.get("TEST_DATABASE_URL")
-    if given:
-        yield sa.make_url(given).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-        return
+    """A server to create databases on. Each xdist worker has its own."""
     try:
-        with throwaway_cluster() as url:
+        with server() as url:
             yield url
     except PostgresMissing as missing:
+        if chosen() in ("postgresql", "both"):
+            raise
         pytest.skip(str(missing))
 
 
@@ -76,24 +106,16 @@ def another_postgres_database(postgres_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_with_schema(postgres_url: str) -> Iterator[str]:
-    """The URL of a database of HEAD, which all who ask for `postgres_queue` have one after the other."""
-    with new_database(postgres_url) as url:
-        bring_up_to_date(database := Database(url))
-        database.close()
-        yield url
+def postgres_as_new(postgres_url: str) -> Iterator[Callable[[], Database]]:
+    """Hands out one database of HEAD as if it were new, to one test after the other."""
+    with one_database(postgres_url) as as_new:
+        yield as_new
 
 
 @pytest.fixture
-def postgres_queue(postgres_with_schema: str) -> Iterator[str]:
-    """The URL of a database of HEAD in which nothing has happened. To empty it costs less than to make it."""
-    yield postgres_with_schema
-    engine = sa.create_engine(postgres_with_schema, poolclass=sa.NullPool)
-    with engine.begin() as connection:
-        connection.execute(sa.text("SET lock_timeout = '20s'"))
-        tables = ", ".join(metadata.tables)
-        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
-        connection.execute(sa.insert(sequence), [{"name": "job", "value": 0}, {"name": "revision", "value": 0}])
+def postgres_queue(postgres_as_new: Callable[[], Database]) -> str:
+    """The URL of a database of HEAD in which nothing has happened."""
+    return postgres_as_new().address
 
 
 @pytest.fixture(scope="session")
@@ -106,14 +128,25 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: Playwright leaves its event loop running, and async tests cannot start beside it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Browser tests come last: Playwright leaves its event loop running, and async tests cannot start beside it.
+
+    Of those that could run on both databases, those are left out that TEST_ON does not want.
+    """
     items.sort(key=lambda item: E2E in item.path.parents)
+    on = chosen()
+    wanted = [is_wanted(item, on) for item in items]
+    config.hook.pytest_deselected(items=[item for item, is_it in zip(items, wanted, strict=True) if not is_it])
+    items[:] = [item for item, is_it in zip(items, wanted, strict=True) if is_it]
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A missing PostgreSQL is said once more, where it cannot be overlooked."""
-    skipped = [report for report in terminalreporter.getreports("skipped") if MISSING in str(report.longrepr)]
-    if skipped:
-        terminalreporter.write_line(f"{len(skipped)} tests skipped. {MISSING}.", red=True, bold=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """A missing PostgreSQL is said in the last line, where it cannot be overlooked."""
+    yield
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal:
+        reports = [*terminal.getreports("skipped"), *terminal.getreports("error")]
+        for missing in (MISSING,):
+            if number := sum(missing in str(report.longrepr) for report in reports):
+                terminal.write_line(f"{number} tests left out. {missing}.", red=True, bold=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from app.queue.changes import Change
 from app.queue.database import Database
 from app.queue.records import RunRecord, StepRecord
 from app.queue.run_plan import RunPlan, StepPlan
-from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
 from app.queue.store.claim import ClaimedItem, claim
@@ -75,17 +73,6 @@ class Queue:
     def read(self, reading: Callable[[Snapshot], Any]) -> Any:
         with Snapshot.of(self.database) as snapshot:
             return reading(snapshot)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    if request.param == "sqlite":
-        made = Database.in_directory(tmp_path)
-    else:
-        made = Database(request.getfixturevalue("postgres_queue"))
-    bring_up_to_date(made)
-    request.addfinalizer(made.close)
-    return made
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Ways to bring a SQLite database into trouble, each undone at the end of its block."""
+"""Ways to bring a database into trouble."""
 
 from __future__ import annotations
 
@@ -10,6 +10,24 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.queue.database import Database
+
+
+def fill_the_disk(database: Database, *, full: bool) -> None:
+    """No page may be added to the file; PostgreSQL refuses, as it does then, whatever would write."""
+    if not database.is_sqlite:
+        (sa.event.listen if full else sa.event.remove)(database.writing, "before_cursor_execute", refuse_as_full)
+        return
+    with database.writing.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one() if full else 1_000_000
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+def refuse_as_full(_connection: Any, cursor: Any, statement: str, *_: object) -> None:
+    if statement.startswith(("INSERT", "UPDATE")):
+        cursor.execute(REFUSAL)
+
+
+REFUSAL = "DO $$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$"
 
 
 @contextmanager
@@ -28,18 +46,24 @@ def another_writer(database: Database) -> Iterator[None]:
 
 @contextmanager
 def read_only(database: Database) -> Iterator[None]:
-    """Every connection that is made may only read."""
+    """Every connection that is made may only read; on PostgreSQL every transaction that begins."""
 
-    def restrict(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA query_only = ON")
+    def restrict(connection: Any, *_: object) -> None:
+        if database.is_sqlite:
+            connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
 
-    sa.event.listen(database.writing, "connect", restrict)
-    database.writing.dispose()
+    event = "connect" if database.is_sqlite else "begin"
+    sa.event.listen(database.writing, event, restrict)
+    if database.is_sqlite:
+        database.writing.dispose()
     try:
         yield
     finally:
-        sa.event.remove(database.writing, "connect", restrict)
-        database.writing.dispose()
+        sa.event.remove(database.writing, event, restrict)
+        if database.is_sqlite:
+            database.writing.dispose()
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from app.queue.store.claim import release
 from app.queue.store.logging import Line, log
 from tests.queue.conftest import Queue
 
+pytestmark = pytest.mark.postgresql
+
 STEPS = (StepPlan("one", "trial"), StepPlan("two", "trial", depends=("one",)))
 
 

@@ -23,6 +23,8 @@ from app.queue.store.documents import Saving, delete_documents, save_documents
 from tests.hostile import CORPUS
 from tests.queue.conftest import Queue
 
+pytestmark = pytest.mark.postgresql
+
 
 def note(title: str, body: str = "", *tags: str, source_type: str = "note", category: str = "") -> Document:
     facts = {"trial": {"category": category}} if category else {}
@@ -189,9 +191,9 @@ VALUES (:title, :title, 'text', 'x', '[]', :details, '', 0, 0)
 """
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def old_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    if request.param == "sqlite":
+@pytest.fixture
+def old_database(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    if backend == "sqlite":
         made = Database.in_directory(tmp_path)
     else:
         made = Database(request.getfixturevalue("postgres_database"))

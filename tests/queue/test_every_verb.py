@@ -12,10 +12,12 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -27,6 +29,7 @@ from app.queue.documents import Document
 from app.queue.limits import Limits
 from app.queue.models import Kind
 from app.queue.pauses import QUEUE, Scope
+from app.queue.postgres_document_index import learn_missing
 from app.queue.retention import OverdueRun
 from app.queue.retrying import Again
 from app.queue.run_plan import RunPlan, StepPlan
@@ -47,14 +50,14 @@ from app.queue.tables import metadata
 from app.queue.ticks import Cron, Due
 from app.queue.writer import Transaction, WriteFailed
 from tests.queue.conftest import Queue
-from tests.queue.storage_faults import Commit, commits, error_of
+from tests.queue.storage_faults import REFUSAL, Commit, commits, error_of
 
 NOON = 1_800_000_000.0
 ONE = StepPlan("one", "trial")
 TWO = StepPlan("two", "trial", depends=("one",))
 CRON = Cron("0 11 * * *", "UTC")
 ANN = Actor(Place.PAGE, "ann")
-FROZEN = SimpleNamespace(job_id=11, kind=Kind.WORKER, status=Status.FAILED, finished_at=None, failed=1, is_open=True)
+FROZEN = SimpleNamespace(job_id=11, kind=Kind.WORKER, status=Status.FAILED, finished_at=None, failed=True, is_open=True)
 PLAN = RunPlan("new", "New", (ONE, TWO), tags=("tagged",))
 TICKING = RunPlan("ticking", "Ticking", (ONE,))
 
@@ -225,21 +228,80 @@ def test_no_verb_is_forgotten() -> None:
     assert VERBS.keys() == ARGUMENTS.keys(), "give it arguments here, or name it INNER if only verbs call it"
 
 
-@pytest.fixture(scope="module")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a furnished queue."""
-    folder = tmp_path_factory.mktemp("furnished")
+Furnished = Callable[[], Database]
+"""Makes the database that of a furnished queue, as often as it is called."""
 
+
+def make_furnished(database: Database) -> None:
     async def make() -> None:
-        database = Database.in_directory(folder)
-        bring_up_to_date(database)
         queue = Queue(database)
         await furnish(queue)
         await queue.write.close()
-        database.close()
 
     asyncio.run(make())
+
+
+@pytest.fixture(scope="module")
+def furnished_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("furnished")
+    bring_up_to_date(database := Database.in_directory(folder))
+    make_furnished(database)
+    database.close()
     return folder / "stepglass.db"
+
+
+@pytest.fixture(scope="module")
+def furnished_postgres(postgres_as_new: Callable[[], Database]) -> Furnished:
+    make_furnished(database := postgres_as_new())
+    with database.read() as connection:
+        rows = {
+            table: list(connection.execute(sa.select(*_own_columns(table))).mappings())
+            for table in metadata.sorted_tables
+        }
+    numbers = numbers_of(database)
+
+    def restored() -> Database:
+        with (database := postgres_as_new()).writing.begin() as connection:
+            connection.execute(sa.delete(metadata.tables["sequence"]))
+            for table, values in rows.items():
+                if values:
+                    connection.execute(sa.insert(table), values)
+            learn_missing(connection)
+        number_from(database, numbers)
+        return database
+
+    return restored
+
+
+def _own_columns(table: sa.Table) -> list[sa.Column[Any]]:
+    """Not what the database computes."""
+    return [column for column in table.columns if column.computed is None]
+
+
+def numbers_of(database: Database) -> dict[str, int | None]:
+    """The last number that PostgreSQL gave, by what gives it. Those that SQLite gives are part of its transactions."""
+    if database.is_sqlite:
+        return {}
+    with database.read() as connection:
+        rows = connection.execute(sa.text("SELECT sequencename, last_value FROM pg_sequences"))
+        return {row.sequencename: row.last_value for row in rows}
+
+
+def number_from(database: Database, numbers: dict[str, int | None]) -> None:
+    """Goes on with the number after those."""
+    given = sa.text("SELECT setval(quote_ident(:name)::regclass, :last, :is_given)")
+    with database.writing.begin() as connection:
+        for name, last in numbers.items():
+            connection.execute(given, {"name": name, "last": last or 1, "is_given": last is not None})
+
+
+@pytest.fixture
+def furnished(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Furnished:
+    if backend == "postgres":
+        return request.getfixturevalue("furnished_postgres")  # type: ignore[no-any-return]
+    file = request.getfixturevalue("furnished_file")
+    folders = (tmp_path / str(number) for number in count())
+    return lambda: copied(file, next(folders))
 
 
 @pytest.fixture(autouse=True)
@@ -257,8 +319,8 @@ def copied(file: Path, folder: Path) -> Database:
 
 
 @asynccontextmanager
-async def opened(file: Path, folder: Path, verb: str) -> AsyncIterator[Queue]:
-    queue = Queue(copied(file, folder))
+async def opened(furnished: Furnished, verb: str) -> AsyncIterator[Queue]:
+    queue = Queue(furnished())
     if verb in UNPAUSED:
         await queue.write(VERBS["resume_as"], QUEUE, ANN)
         queue.commits.clear()
@@ -277,15 +339,31 @@ def content(database: Database) -> dict[str, list[Any]]:
         } | {"sequence": sorted(map(repr, connection.execute(sa.text(_NUMBERS)).all()))}
 
 
-_NUMBERS = "SELECT * FROM sequence WHERE name <> 'commit'"
+_NUMBERS = "SELECT name, value FROM sequence WHERE name <> 'commit'"
+
+
+LAST = "SELECT 'done'"
+
+
+def with_a_last_statement(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Which says that the verb is done with its own."""
+
+    def run(transaction: Transaction, *arguments: Any) -> Any:
+        answer = verb(transaction, *arguments)
+        transaction.connection.exec_driver_sql(LAST)
+        return answer
+
+    return run
 
 
 @contextmanager
 def before_the_commit(database: Database) -> Iterator[None]:
     """The verb is done with all its statements when the disk is full."""
 
-    def refuse(_cursor: Any, statement: str, _parameters: Any, _context: Any) -> None:
-        if statement.startswith("RELEASE"):
+    def refuse(cursor: Any, statement: str, _parameters: Any, _context: Any) -> None:
+        if statement == LAST:
+            if not database.is_sqlite:
+                cursor.execute(REFUSAL)
             raise error_of(sqlite3.SQLITE_FULL, "database or disk is full")
 
     sa.event.listen(database.writing, "do_execute", refuse)
@@ -295,12 +373,20 @@ def before_the_commit(database: Database) -> Iterator[None]:
         sa.event.remove(database.writing, "do_execute", refuse)
 
 
+def lose(connection: Any) -> None:
+    """A connection to PostgreSQL is lost; whoever uses it hears of it."""
+    if isinstance(connection.dbapi_connection, psycopg.Connection):
+        connection.dbapi_connection.close()
+        connection.dbapi_connection.commit()
+
+
 def during_the_commit(database: Database) -> Any:
     """What was to be committed does not come to be."""
 
     def instead(commit: Commit, connection: Any) -> None:
         if not failed:
             failed.append(True)
+            lose(connection)
             raise error_of(sqlite3.SQLITE_IOERR_FSYNC, "disk I/O error")
         commit(connection)  # of whoever finds out what happened
 
@@ -315,6 +401,7 @@ def after_the_commit(database: Database) -> Any:
         commit(connection)
         if len(failed) < 2:
             failed.append(True)
+            lose(connection)
             raise error_of(sqlite3.SQLITE_IOERR, "disk I/O error")
 
     failed: list[bool] = []
@@ -322,18 +409,19 @@ def after_the_commit(database: Database) -> Any:
 
 
 @pytest.mark.parametrize("verb", ARGUMENTS)
-async def test_whoever_calls_hears_what_the_database_holds(furnished: Path, tmp_path: Path, verb: str) -> None:
-    async with opened(furnished, tmp_path / "sound", verb) as queue:
+async def test_whoever_calls_hears_what_the_database_holds(furnished: Furnished, verb: str) -> None:
+    async with opened(furnished, verb) as queue:
         answer = await queue.write(VERBS[verb], *ARGUMENTS[verb])
         done, heard = content(queue.database), queue.commits
-    async with opened(furnished, tmp_path / "faulty", verb) as queue:
-        before = content(queue.database)
+    async with opened(furnished, verb) as queue:
+        before, numbers = content(queue.database), numbers_of(queue.database)
         assert (done != before) is (verb not in {*READING, "touch", "try_out"})
         for fault in (before_the_commit, during_the_commit):
             with fault(queue.database), pytest.raises(WriteFailed):
-                await queue.write(VERBS[verb], *ARGUMENTS[verb])
+                await queue.write(with_a_last_statement(VERBS[verb]), *ARGUMENTS[verb])
             assert content(queue.database) == before
             assert queue.commits == []
+            number_from(queue.database, numbers)
         with after_the_commit(queue.database):
             assert await queue.write(VERBS[verb], *ARGUMENTS[verb]) == answer
         assert content(queue.database) == done

@@ -16,6 +16,8 @@ from app.queue.schema import HEAD, bring_up_to_date, migrate
 from app.queue.snapshot import Snapshot
 from app.queue.tables import metadata
 
+pytestmark = pytest.mark.postgresql
+
 RUN = (
     "INSERT INTO manager_job (id, definition, name, status, reason, tags, parameters, max_child_failures,"
     " failure_action, definition_text, created_at, started_at) VALUES (1, 'd', 'n', 'running', '', '[]', '{}', -1,"
@@ -31,10 +33,10 @@ COUNTER = "INSERT INTO step_counter (step_id, status, number) VALUES (:id, :stat
 ENTRY = "INSERT INTO log_entry (step_id, line, at, level, message) VALUES (2, :line, 0, :level, 'said')"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def old_database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+@pytest.fixture
+def old_database(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """Of the first version: a run of two steps, one of which has spoken."""
-    if request.param == "sqlite":
+    if backend == "sqlite":
         made = Database.in_directory(tmp_path)
     else:
         made = Database(request.getfixturevalue("postgres_database"))

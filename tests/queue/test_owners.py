@@ -34,6 +34,8 @@ from app.queue.tables import owner
 from app.queue.writer import Transaction
 from tests.queue.conftest import Queue
 
+pytestmark = pytest.mark.postgresql
+
 ONE = StepPlan("one", "trial")
 A, B = "web-1:12:aaaa", "web-2:34:bbbb"
 

@@ -33,12 +33,14 @@ from app.queue.ticks import Cron, Due, Outcome
 from app.queue.writer import Transaction, Writer
 from tests.queue.conftest import Queue
 
+pytestmark = pytest.mark.postgresql
+
 SOMEBODY = Actor(Place.PAGE, "a person")
 HOURLY = Cron("0 * * * *", "Europe/Berlin")
 NOON = 1_800_014_400
 HOUR = 3600
 STAMP = "2027-01-15T13:00:00+01:00"
-SAME_ON_BOTH = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+SAME_ON_BOTH = pytest.mark.parametrize("backend", ["sqlite"])
 """For what says nothing new to PostgreSQL."""
 PLAN = RunPlan("trial", "Trial", (StepPlan("one", "trial"),), concurrency=1)
 

@@ -23,6 +23,8 @@ from app.queue.text import storable
 from tests.hostile import CORPUS
 from tests.queue.conftest import Queue
 
+pytestmark = pytest.mark.postgresql
+
 ONE = StepPlan("one", "trial")
 TWO = StepPlan("two", "trial", depends=("one",))
 THREE = StepPlan("three", "trial", depends=("two",))

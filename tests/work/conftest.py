@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from app.queue import audit
 from app.queue.database import Database
 from app.queue.records import LogLine, RunRecord
 from app.queue.run_plan import RunPlan, StepPlan
-from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import JobFilter, Snapshot
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
@@ -25,6 +23,7 @@ from app.work.registry import StepTypes
 from app.work.runner import Runner
 from app.work.step_type import StepType
 from tests.work import trial_steps
+from tests.work.runners import running
 
 PATIENCE = 60
 """Seconds after which a test that waits for something has failed; nothing here takes nearly as long."""
@@ -94,12 +93,9 @@ class Works:
         also: Sequence[type[StepType[Any]]] = (),
     ) -> AsyncIterator[Runner]:
         step_types = StepTypes([trial_steps.OnLoop, trial_steps.InProcess, *also])
-        runner = Runner(self.database, self.write, self.monitor, step_types, slots, limits=limits)  # type: ignore[arg-type]
-        await runner.start()
-        try:
+        made = running()(self.database, self.write, self.monitor, step_types, slots, limits=limits, grace=grace)
+        async with made as runner:
             yield runner
-        finally:
-            await runner.stop(grace)
 
     async def start(self, *steps: StepPlan, **run: Any) -> int:
         return await self.write(start, RunPlan(run.pop("definition", "trial"), "Trial", steps, **run))
@@ -144,12 +140,9 @@ class Works:
 
 
 @pytest.fixture
-async def works(tmp_path: Path) -> AsyncIterator[Works]:
+async def works(database: Database) -> AsyncIterator[Works]:
     """Found sound at the end of the test, whatever the test did."""
-    database = Database.in_directory(tmp_path)
-    bring_up_to_date(database)
     works = Works(database)
     yield works
     await works.write.close()
     assert audit.check(database) == []
-    database.close()

@@ -15,7 +15,6 @@ from app.queue.database import Database
 from app.queue.retention import DAY, NO_LIMIT, Keep
 from app.queue.retrying import Again
 from app.queue.run_plan import StepPlan
-from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import RunFilter
 from app.queue.store import delete
 from app.queue.store.retry import retry
@@ -32,14 +31,11 @@ STEP = StepPlan("one", "trial")
 
 
 @pytest.fixture
-async def queue(tmp_path: Path) -> AsyncIterator[Queue]:
-    database = Database.in_directory(tmp_path)
-    bring_up_to_date(database)
+async def queue(database: Database) -> AsyncIterator[Queue]:
     queue = Queue(database)
     yield queue
     await queue.write.close()
     assert audit.check(database) == []
-    database.close()
 
 
 class Keeper:

@@ -35,7 +35,7 @@ def _rows(works: Works, table: str) -> int:
         return connection.execute(select(func.count()).select_from(metadata.tables[table])).scalar_one()
 
 
-BOTH = pytest.mark.parametrize("where", ["on_loop", "in_process"])
+BOTH = pytest.mark.parametrize("where", [pytest.param("on_loop", marks=pytest.mark.postgresql), "in_process"])
 
 
 def step(where: str, *items: str, name: str = "one", timeout: float | None = None, **plan: object) -> StepPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from app.queue import audit
 from app.queue.actor import Actor, Place
 from app.queue.database import Database
 from app.queue.schedule_reading import ScheduleRecord, TickRecord
-from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import JobFilter, RunFilter, Snapshot
 from app.queue.status import ACTIVE
 from app.queue.step_monitor import StepMonitor
@@ -43,12 +42,11 @@ STEP = '[step.one]\ntype = "test_job_generator"\n'
 class Clockwork:
     """A database, a folder of definitions and a scheduler that only moves when it is told to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Database) -> None:
         self.folder = folder
         (folder / "definitions").mkdir(exist_ok=True)
         self.now = NOON - 60.0
-        self.database = Database.in_directory(folder)
-        bring_up_to_date(self.database)
+        self.database = database
         self.open()
 
     def open(self) -> None:
@@ -101,18 +99,17 @@ class Clockwork:
 
 
 @pytest.fixture
-async def clockwork(tmp_path: Path) -> AsyncIterator[Clockwork]:
-    async with winding(tmp_path) as made:
+async def clockwork(tmp_path: Path, database: Database) -> AsyncIterator[Clockwork]:
+    async with winding(tmp_path, database) as made:
         yield made
 
 
 @asynccontextmanager
-async def winding(folder: Path) -> AsyncIterator[Clockwork]:
-    made = Clockwork(folder)
+async def winding(folder: Path, database: Database) -> AsyncIterator[Clockwork]:
+    made = Clockwork(folder, database)
     yield made
     await made.write.close()
     assert audit.check(made.database) == []
-    made.database.close()
 
 
 async def test_a_run_starts_at_its_time_and_not_before(clockwork: Clockwork) -> None:
@@ -337,14 +334,14 @@ EVENTS = st.lists(
 @given(EVENTS, st.sampled_from(["skip", "once", "all"]), st.sampled_from([1, 100]))
 @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_happens_no_tick_starts_twice_and_under_all_none_is_lost(
-    events: list[tuple[str, int]], missed: str, concurrency: int
+    as_new: Callable[[], Database], events: list[tuple[str, int]], missed: str, concurrency: int
 ) -> None:
-    asyncio.run(_history(events, missed, concurrency))
+    asyncio.run(_history(as_new(), events, missed, concurrency))
 
 
-async def _history(events: list[tuple[str, int]], missed: str, concurrency: int) -> None:
+async def _history(database: Database, events: list[tuple[str, int]], missed: str, concurrency: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        async with winding(Path(folder)) as clockwork:
+        async with winding(Path(folder), database) as clockwork:
             clockwork.define("*/20 * * * *", f'missed = "{missed}"', head=f"concurrency = {concurrency}")
             await clockwork.look()
             first, latest = clockwork.now, clockwork.now

@@ -24,8 +24,8 @@ LEASE = 1.0
 class Process:
     """One that works. It says what it commits."""
 
-    def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "tests.work.shared_database", str(folder), str(LEASE)]
+    def __init__(self, address: str) -> None:
+        command = [sys.executable, "-m", "tests.work.shared_database", address, str(LEASE)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def until(self, true: Callable[[], bool]) -> None:
@@ -36,8 +36,8 @@ class Process:
 
 
 @contextmanager
-def working(folder: Path) -> Iterator[Process]:
-    process = Process(folder)
+def working(works: Works) -> Iterator[Process]:
+    process = Process(works.database.address)
     try:
         yield process
     finally:
@@ -83,9 +83,9 @@ async def test_what_a_silent_process_held_is_taken_over_and_it_comes_too_late(wo
     def at_work(attempt: int) -> bool:
         return said(works, manager_id).count(f"attempt {attempt} waits") == 2
 
-    with working(tmp_path) as first:
+    with working(works) as first:
         first.until(lambda: at_work(1))
-        with working(tmp_path) as second:
+        with working(works) as second:
             first_pid, second_pid = (str(each.process.pid) for each in (first, second))
             second.until(lambda: second_pid in owners(works))
             first.process.send_signal(signal.SIGSTOP)

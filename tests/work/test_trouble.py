@@ -15,8 +15,7 @@ from app.queue.store.cancel import cancel
 from app.queue.store.start import start
 from app.queue.writer import WriteFailed, touch
 from app.work.storing import until_stored
-from tests.queue.storage_faults import read_only
-from tests.queue.test_writer import fill_the_disk
+from tests.queue.storage_faults import fill_the_disk, read_only
 from tests.work.conftest import Works
 from tests.work.test_runner import BOTH, step
 
@@ -37,11 +36,13 @@ async def test_a_full_disk_does_not_keep_the_runner_from_stopping(works: Works, 
 @pytest.mark.parametrize(
     "verb", ["claim_plans", "plan", "log_plan", "end_planning", "claim", "_perform", "end_overdue", "steps_of"]
 )
-async def test_work_goes_on_by_itself_after_a_commit_that_failed(works: Works, where: str, verb: str) -> None:
+async def test_work_goes_on_by_itself_after_a_commit_that_failed(
+    works: Works, where: str, verb: str, tmp_path: Path
+) -> None:
     works.write.failing.add(verb)
     timeout = 0.2 if verb == "end_overdue" else None
     items = ["hang"] if verb == "end_overdue" else ["log a", "spawn b", "document c"]
-    settings = {"marker": str(works.database.path) + ".began"}
+    settings = {"marker": str(tmp_path / "began")}
     run = await works.run_to_end(step(where, *items, settings=settings), timeout=timeout)
     assert verb == "steps_of" or works.write.failed == [verb]
     assert run.status is (Status.FAILED if timeout else Status.COMPLETED)
