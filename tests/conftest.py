@@ -17,6 +17,7 @@ import structlog
 from app.queue.database import Database
 from app.queue.schema import bring_up_to_date
 from app.queue.tables import metadata, sequence
+from tests.chaos.hosts import NO_HOSTS
 from tests.postgres import MISSING, PostgresMissing, new_database, throwaway_cluster
 
 E2E = Path(__file__).parent.parent / "e2e"
@@ -113,7 +114,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A missing PostgreSQL is said once more, where it cannot be overlooked."""
-    skipped = [report for report in terminalreporter.getreports("skipped") if MISSING in str(report.longrepr)]
-    if skipped:
-        terminalreporter.write_line(f"{len(skipped)} tests skipped. {MISSING}.", red=True, bold=True)
+    """A missing PostgreSQL is said once more, where it cannot be overlooked; so are missing hosts."""
+    for missing in (MISSING, NO_HOSTS):
+        skipped = [report for report in terminalreporter.getreports("skipped") if missing in str(report.longrepr)]
+        if skipped:
+            terminalreporter.write_line(f"{len(skipped)} tests skipped. {missing}.", red=True, bold=True)

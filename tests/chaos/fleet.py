@@ -65,7 +65,7 @@ class Member:
 
 @dataclass
 class Fleet:
-    """`folder`: where its data directories, definitions and logs are. `url`: of the database, as the test reaches it."""
+    """`folder`: of its data directories, definitions and logs. `url`: of the database, as the test reaches it."""
 
     folder: Path
     url: str

@@ -52,9 +52,9 @@ class Storm:
         self._load: threading.Thread | None = None
 
     def begin(self) -> None:
-        for _ in range(WEBS):
+        self.fleet.launch(WEB).ready()  # which makes the tables
+        for _ in range(WEBS - 1):
             self.fleet.launch(WEB)
-            self.fleet.members[-1].ready() if len(self.fleet.members) == 1 else None  # which makes the tables
         for _ in range(WORKERS):
             self.fleet.launch(WORKER, "--slots", "8")
         for member in self.fleet.members:
@@ -81,11 +81,10 @@ class Storm:
 
     def kill_one(self) -> None:
         """Kills whoever, in the midst of its work, and sends another one in its stead."""
-        kind = (
-            self._chance.choice(["worker", "worker", "web"]) if IS_LONG else ["worker", "web"][self.killed.total() % 2]
-        )
-        if IS_LONG and self._chance.random() < 0.1:
-            kind = "process of a worker"
+        kinds = ["worker", "web"]
+        kind = kinds[self.killed.total() % len(kinds)]
+        if IS_LONG:
+            kind = self._chance.choice(5 * ["worker"] + 4 * ["web"] + ["process of a worker"])
         victims = [member for member in self.fleet.members if member.name.startswith(kind.split()[-1])]
         victim = self._chance.choice(victims)
         if kind == "worker":  # one that holds something, as a rule: else it is no loss
