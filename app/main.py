@@ -134,7 +134,9 @@ class Stepglass:
         )
         access.told_to_stop = runner.told_to_stop
         watching = asyncio.create_task(watch(catalog.files, writer))
-        retention = Retention(self.database, writer, monitor, catalog.entries, catalog.keep, runner.swept)
+        retention = Retention(
+            self.database, writer, monitor, catalog.entries, catalog.keep, runner.swept, self.database.clock.now
+        )
         try:
             await runner.start()
             async with retention.running():
@@ -231,7 +233,7 @@ def create_app(settings: Settings, stepglass: Stepglass | None = None) -> Litest
             ours = stepglass or stack.enter_context(open_stepglass(settings, "an ASGI server"))
             access = await stack.enter_async_context(ours.working())
             app.state.access = access
-            scheduler = Scheduler(ours.catalog.entries, access.writer, access.monitor)
+            scheduler = Scheduler(ours.catalog.entries, access.writer, access.monitor, ours.database.clock.now)
             access.notice_definitions = (await stack.enter_async_context(scheduler.running())).notice
             live = app.state.live = await stack.enter_async_context(Live(access, jinja).running())
             access.system = ours.facts(access, live, scheduler)

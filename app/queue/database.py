@@ -10,6 +10,7 @@ grow in the order of the commits. The operations of a process share transactions
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
+from app.queue.clock import Clock
 from app.queue.kept_runs import KeptRuns
 from app.queue.sqlite_files import damage_in
 from app.queue.storage_faults import WAYS_OUT, Fault, fault_of
@@ -31,10 +33,13 @@ FILE_NAME = "stepglass.db"
 """Of the SQLite database in a data directory."""
 LARGEST_WAL = 64 << 20
 """Bytes to which the write-ahead log is cut back after a long read let it grow."""
+_TOLD_AT = "told_at"
 _PATH = "path:"
 OLDEST_POSTGRES = 15
 _WRITE_LOCK = 0x57E9_61A5
 """The advisory lock that a transaction which writes holds to its end."""
+_BEGIN = "SELECT pg_advisory_xact_lock(%s), extract(epoch FROM clock_timestamp())::float8"
+"""Takes the lock, and then the time."""
 _LOST_AFTER = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """After how long without an answer a connection counts as lost, as libpq wants to hear it."""
 _SESSION = (
@@ -73,6 +78,7 @@ class Database:
         self.writing = self._engine(1, read_only=False)
         self.reading = self._engine(readers, read_only=True)
         self.kept_runs = KeptRuns()
+        self.clock = Clock()
 
     @classmethod
     def in_directory(cls, directory: Path, synchronous: Synchronous = "NORMAL") -> Database:
@@ -151,6 +157,10 @@ class Database:
             synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
         return str(journal).upper(), _SYNCHRONOUS[synchronous]
 
+    def begun_at(self, writing: Connection) -> float:
+        """The time that a transaction which writes, and has just begun, is to be stamped with."""
+        return self.clock.now() if self.is_sqlite else float(writing.info[_TOLD_AT])
+
     def close(self) -> None:
         self.writing.dispose()
         self.reading.dispose()
@@ -182,7 +192,10 @@ class Database:
 
             @sa.event.listens_for(engine, "begin")
             def begin(connection: Connection) -> None:
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+                asked_at = time.monotonic()
+                told_at = connection.exec_driver_sql(_BEGIN, (_WRITE_LOCK,)).one()[1]
+                self.clock.said(told_at, asked_at)
+                connection.info[_TOLD_AT] = told_at
 
         return engine
 

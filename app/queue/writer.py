@@ -118,7 +118,7 @@ class Writer:
         self._watching: asyncio.TimerHandle | None = None
         self._began: float | None = None
         self._closing = threading.Event()
-        self.storage = Storage(str(database), lambda: self(try_out), database.damage)
+        self.storage = Storage(str(database), lambda: self(try_out), database.damage, database.clock.now)
         self.committed_at: float | None = None
         """When the last batch was committed."""
         self._thread = threading.Thread(target=self._run, name="stepglass-writer", daemon=True)
@@ -201,7 +201,7 @@ class Writer:
         """Raises whatever keeps the batch from being stored, once that is certain; or OutcomeUnknown."""
         try:
             connection.begin()
-            transaction = Transaction(connection, time.time())
+            transaction = Transaction(connection, self._database.begun_at(connection))
             for operation in batch:
                 self._perform(operation, transaction)
             changes = distinct(transaction.changes)
