@@ -122,7 +122,8 @@ def test_a_page_that_is_cut_off_says_since_when_its_numbers_stand(
         answer = httpx.post(f"{far.url}/api/jobs", json={"definition": "held"}, timeout=60)
         refused = time.monotonic() - refused
         assert (answer.status_code, answer.json()["error"]) == (503, "not_written")
-        assert "Storage trouble since" in page.locator("#storage").inner_text()
+        expect(page.locator("#storage")).to_contain_text("Storage trouble since")
+        assert page.locator("#liveness .lost").is_visible(), "the trouble of the storage was taken for a sign of life"
         assert httpx.get(f"{near.url}/jobs/{first}").is_success
         threading.Event().wait(max(0.0, CUT - (time.monotonic() - began)))
         assert page.locator("#liveness .lost").is_visible()
