@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +20,10 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+from app.queue.models import Kind
 from app.queue.snapshot import JobFilter, Snapshot
 from app.queue.status import Status
-from tests.chaos.fleet import WEB, WORKER, Fleet, fleet, until
+from tests.chaos.fleet import WEB, WORKER, Fleet, Member, fleet, until
 from tests.chaos.hosts import Host
 from tests.chaos.journal import EVERY, Journal
 from tests.postgres import new_database
@@ -56,45 +59,76 @@ def status(ours: Fleet, manager_id: int) -> Status:
         return snapshot.run(manager_id).status
 
 
-def test_a_worker_that_is_cut_off_loses_its_work_and_comes_back(tmp_path: Path, far_database: Host) -> None:
-    journal = Journal(tmp_path / "journal")
-    with new_database(far_database.cluster.url) as url, fleet(tmp_path, url, LEASE) as ours:
-        ours.define("held", HELD.format(journal=journal.path))
-        web = ours.launch(WEB).ready()
-        far = ours.launch(WORKER, "--slots", "8", url=far_database.url_of(url))
-        near = ours.launch(WORKER, "--slots", "8")
-        far.ready(), near.ready()
-        first = start(web.url)
-        until(lambda: ours.held(far) >= 4 and ours.held(near) >= 4)
-        (lost,) = ours.owners(far)
-        far_database.cut()
-        began = time.monotonic()
-        until(lambda: "no heartbeat from" in httpx.get(f"{web.url}/jobs/{first}").text, what="the page says so")
-        said = time.monotonic() - began
-        until(lambda: ours.held(far) == 0, what="what it held is taken over")
-        took = time.monotonic() - began
-        assert ours.owners(far)[0].end.startswith("taken over after")
-        until(lambda: status(ours, first) is Status.COMPLETED, what="the other one finishes it")
-        threading.Event().wait(max(0.0, CUT - (time.monotonic() - began)))
-        far_database.join()
-        began = time.monotonic()
-        second = start(web.url)
-        until(lambda: ours.held(far) > 0, what="it works again")
-        back = time.monotonic() - began
-        assert lost.name not in {owner.name for owner in ours.owners(far) if owner.ended_at is None}
-        until(lambda: status(ours, second) is Status.COMPLETED)
-        ends = journal.path.read_text().splitlines()
-        with Snapshot.of(ours.database) as snapshot:
-            items = snapshot.jobs(JobFilter(kind="worker"), EVERY).jobs
-        twice = sum(item.attempt > 1 for item in items)
-        ours.stop()
-        assert journal.differences(ours.database) == []
-    assert twice, "it held nothing when it was cut off"
-    print(
-        f"cut for {CUT:g} s with a lease of {LEASE} s: said on the page after {said:.1f} s, {twice} items taken over "
+def loses_its_work_and_comes_back(
+    ours: Fleet, journal: Journal, victim_url: str, lose: Callable[[Member], None], find: Callable[[Member], None]
+) -> str:
+    """One of two workers cannot say anything for `CUT` seconds. Returns what was measured."""
+    ours.define("held", HELD.format(journal=journal.path))
+    web = ours.launch(WEB).ready()
+    far = ours.launch(WORKER, "--slots", "8", url=victim_url)
+    near = ours.launch(WORKER, "--slots", "8")
+    for each in (far, near):
+        each.ready()
+    first = start(web.url)
+    until(lambda: ours.held(far) >= 4 and ours.held(near) >= 4)
+    (lost,) = ours.owners(far)
+    lose(far)
+    began = time.monotonic()
+    until(lambda: "no heartbeat from" in httpx.get(f"{web.url}/jobs/{first}").text, what="the page says so")
+    said = time.monotonic() - began
+    until(lambda: ours.held(far) == 0, what="what it held is taken over")
+    took = time.monotonic() - began
+    assert ours.owners(far)[0].end.startswith("taken over after")
+    until(lambda: status(ours, first) is Status.COMPLETED, what="the other one finishes it")
+    threading.Event().wait(max(0.0, CUT - (time.monotonic() - began)))
+    find(far)
+    began = time.monotonic()
+    second = start(web.url)
+    until(lambda: ours.held(far) > 0, what="it works again")
+    back = time.monotonic() - began
+    assert lost.name not in {owner.name for owner in ours.owners(far) if owner.ended_at is None}
+    until(lambda: status(ours, second) is Status.COMPLETED)
+    ends = journal.path.read_text().splitlines()
+    with Snapshot.of(ours.database) as snapshot:
+        items = snapshot.jobs(JobFilter(kind=Kind.WORKER), EVERY).jobs
+    twice = sum(item.attempt > 1 for item in items)
+    ours.stop()
+    assert journal.differences(ours.database) == []
+    assert twice, "it held nothing when it was lost"
+    return (
+        f"for {CUT:g} s with a lease of {LEASE} s: said on the page after {said:.1f} s, {twice} items taken over "
         f"after {took:.1f} s, of which {len(ends) - len(items)} ended twice and count once; it works again after "
         f"{back:.1f} s"
     )
+
+
+def test_a_worker_that_is_cut_off_loses_its_work_and_comes_back(tmp_path: Path, far_database: Host) -> None:
+    with new_database(far_database.cluster.url) as url, fleet(tmp_path, url, LEASE) as ours:
+        by_cable = far_database.url_of(url)
+        measured = loses_its_work_and_comes_back(
+            ours, Journal(tmp_path / "journal"), by_cable, lambda _: far_database.cut(), lambda _: far_database.join()
+        )
+    print(f"cut {measured}")
+
+
+def test_a_worker_that_is_stopped_loses_its_work_and_comes_back(tmp_path: Path, postgres_database: str) -> None:
+    """As if its machine slept."""
+    with fleet(tmp_path, postgres_database, LEASE) as ours:
+        measured = loses_its_work_and_comes_back(
+            ours,
+            Journal(tmp_path / "journal"),
+            postgres_database,
+            lambda member: member.process.send_signal(signal.SIGSTOP),
+            lambda member: member.process.send_signal(signal.SIGCONT),
+        )
+    print(f"stopped {measured}")
+
+
+def stands_since(page: Page) -> float:
+    """Up to when the page says that its numbers are true."""
+    stamp = page.locator("#liveness time").get_attribute("datetime")
+    assert stamp
+    return datetime.fromisoformat(stamp).replace(tzinfo=UTC).timestamp()
 
 
 def test_a_page_that_is_cut_off_says_since_when_its_numbers_stand(
@@ -114,9 +148,7 @@ def test_a_page_that_is_cut_off_says_since_when_its_numbers_stand(
         cut_at, began = time.time(), time.monotonic()
         until(lambda: page.locator("#liveness .lost").is_visible(), what="the page says that it does not know")
         said = time.monotonic() - began
-        stands = page.locator("#liveness time").get_attribute("datetime")
-        assert stands
-        age = cut_at - datetime.fromisoformat(stands).replace(tzinfo=UTC).timestamp()
+        age = cut_at - stands_since(page)
         until(lambda: status(ours, first) is Status.COMPLETED, what="the run goes on meanwhile")
         refused = time.monotonic()
         answer = httpx.post(f"{far.url}/api/jobs", json={"definition": "held"}, timeout=60)
@@ -128,8 +160,9 @@ def test_a_page_that_is_cut_off_says_since_when_its_numbers_stand(
         threading.Event().wait(max(0.0, CUT - (time.monotonic() - began)))
         assert page.locator("#liveness .lost").is_visible()
         far_database.join()
-        began = time.monotonic()
-        until(lambda: page.locator("#liveness .live").is_visible(), what="the page lives again")
+        joined_at, began = time.time(), time.monotonic()
+        until(lambda: stands_since(page) >= joined_at, what="the page knows again")
+        assert page.locator("#liveness .live").is_visible()
         lives = time.monotonic() - began
         until(lambda: "completed" in page.locator("main").inner_text().lower(), what="the page shows the end")
         until(lambda: not page.locator("#storage").inner_text(), what="the trouble is over")
