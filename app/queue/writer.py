@@ -22,7 +22,7 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.engine import Connection
 
 from app.queue.changes import Change, distinct
-from app.queue.commit_marks import CommitMark
+from app.queue.commit_marks import CommitMark, CommitMarks
 from app.queue.database import Database
 from app.queue.storage import FIRST_PAUSE, LONGEST_PAUSE, SLOW, Storage
 from app.queue.storage_faults import Fault, cause_of, fault_of, may_come_back
@@ -118,6 +118,7 @@ class Writer:
         self._watching: asyncio.TimerHandle | None = None
         self._began: float | None = None
         self._closing = threading.Event()
+        self._marks = CommitMarks()
         self.storage = Storage(str(database), lambda: self(try_out), database.damage, database.clock.now)
         self.committed_at: float | None = None
         """When the last batch was committed."""
@@ -208,7 +209,7 @@ class Writer:
             commit = Commit(transaction.new_revision(), changes) if changes else None
             if commit and self._announce:
                 self._announce(connection, commit)
-            mark = CommitMark.left_in(connection, commit.revision if commit else 0)
+            mark = self._marks.leave(connection, commit.revision if commit else 0, transaction.now)
         except Exception as error:
             if fault_of(error) not in (None, Fault.FULL, Fault.BUSY):
                 connection.invalidate()  # a connection made anew may find things better

@@ -19,7 +19,14 @@ from statistics import median
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
+from app.queue.actor import Actor, Place
+from app.queue.database import Database
+from app.queue.pauses import QUEUE, pauses
+from app.queue.schema import bring_up_to_date
+from app.queue.store.pause import pause_as
+from app.queue.writer import Transaction, WriteFailed, Writer, touch
 from tests.chaos.clients import Client
 from tests.chaos.fleet import LEASE, WEB, WORKER, Fleet, Member, children_of, fleet, until
 from tests.chaos.journal import Journal
@@ -183,6 +190,36 @@ def test_whoever_is_killed_nothing_is_lost_and_nothing_ends_twice(tmp_path: Path
     print(f"after a restart of PostgreSQL: every page answers: {_told(storm.answered_again)}")
     print(f"after a restart of PostgreSQL: an attempt ends: {_told(storm.ended_again)}")
     assert not IS_LONG or max(storm.takeovers) < 2 * LEASE + 2  # the machine may be busy with the starts of others
+
+
+async def test_a_commit_that_a_crash_undid_is_not_taken_for_one_that_others_made_after_it(own_cluster: Cluster) -> None:
+    """After a crash PostgreSQL gives the numbers of the transactions that were lost to others."""
+    with new_database(own_cluster.url) as url:
+        database, others = Database(url), Database(url)
+        bring_up_to_date(database)
+        writer = Writer(database, lambda commit: None)
+        numbers: list[int] = []
+
+        @sa.event.listens_for(database.writing, "commit")
+        def crash(connection: sa.Connection) -> None:
+            if numbers:
+                return
+            numbers.append(connection.exec_driver_sql("SELECT txid_current()").scalar_one())
+            own_cluster.restart("immediate")
+            number = 0
+            while number <= numbers[0]:
+                others.writing.dispose()
+                with others.writing.begin() as another:
+                    touch(Transaction(another, 0.0))
+                    number = another.exec_driver_sql("SELECT txid_current()").scalar_one()
+
+        with pytest.raises(WriteFailed):
+            await writer(pause_as, QUEUE, Actor(Place.API))
+        with database.read() as connection:
+            assert pauses(connection) == {}
+        await writer.close()
+        for each in (database, others):
+            each.close()
 
 
 def _told(seconds: list[float]) -> str:
