@@ -1,7 +1,8 @@
 """kill -9 of any worker and any web process on one PostgreSQL, and restarts of PostgreSQL itself, under load: nothing
 that was acknowledged is lost, nothing ends twice, nothing is stuck.
 
-`make chaos-postgresql` kills 100 times (CHAOS_POSTGRESQL=...) and restarts PostgreSQL 20 times.
+`make chaos-postgresql` kills 100 times (CHAOS_POSTGRESQL=...), or for a quarter of an hour (CHAOS_SECONDS=870), and
+restarts PostgreSQL 20 times.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from app.queue.writer import Transaction, WriteFailed, Writer, touch
 from tests.chaos.clients import Client
 from tests.chaos.fleet import LEASE, WEB, WORKER, Fleet, Member, children_of, fleet, until
 from tests.chaos.journal import Journal
-from tests.chaos.test_chaos import DEFINITION, SEED
+from tests.chaos.test_chaos import DEFINITION, LONGEST, SEED
 from tests.postgres import Cluster, new_database
 from tests.stepglass import stepglass
 
-KILLS = int(os.environ.get("CHAOS_POSTGRESQL", "2"))
+KILLS = int(os.environ.get("CHAOS_POSTGRESQL", "1"))
 IS_LONG = KILLS > 10
 RESTARTS = KILLS // 5 if IS_LONG else 1
 WEBS, WORKERS = (2, 3) if IS_LONG else (1, 1)
@@ -47,8 +48,9 @@ class Storm:
         self.fleet = ours
         self._chance = chance
         self.journal = Journal(ours.folder / "journal")
-        items, on_error = (15, "retry") if IS_LONG else (8, "continue")
-        ours.define("chaos", DEFINITION.format(journal=self.journal.path, items=items, on_error=on_error))
+        items, on_error = (15, "retry") if IS_LONG else (4, "continue")
+        text = DEFINITION.format(journal=self.journal.path, items=items, on_error=on_error)
+        ours.define("chaos", text if IS_LONG else text.replace("chaos_process", "chaos_loop"))
         self.client = Client(chance, self.journal)
         self.killed: Counter[str] = Counter()
         self.takeovers: list[float] = []
@@ -88,10 +90,8 @@ class Storm:
 
     def kill_one(self) -> None:
         """Kills whoever, in the midst of its work, and sends another one in its stead."""
-        kinds = ["worker", "web"]
-        kind = kinds[self.killed.total() % len(kinds)]
-        if IS_LONG:
-            kind = self._chance.choice(5 * ["worker"] + 4 * ["web"] + ["process of a worker"])
+        kinds = 5 * ["worker"] + 4 * ["web"] + ["process of a worker"]
+        kind = self._chance.choice(kinds) if IS_LONG else "worker"
         victims = [member for member in self.fleet.members if member.name.startswith(kind.split()[-1])]
         victim = self._chance.choice(victims)
         if kind == "worker":  # one that holds something, as a rule: else it is no loss
@@ -166,7 +166,7 @@ def test_whoever_is_killed_nothing_is_lost_and_nothing_ends_twice(tmp_path: Path
         storm = Storm(ours, random.Random(SEED))
         storm.begin()
         storm.load()
-        while (done := storm.killed.total()) < KILLS:
+        while (done := storm.killed.total()) < KILLS and time.monotonic() - began < LONGEST:
             storm.kill_one()
             if done % 25 == 24:
                 storm.calm()

@@ -46,7 +46,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("app.queue.writer.time", SimpleNamespace(**{**vars(time), "time": clock.time}))
+    monkeypatch.setattr("app.queue.clock.time", SimpleNamespace(**{**vars(time), "time": clock.time}))
     return clock
 
 
