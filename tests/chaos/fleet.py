@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import threading
@@ -165,7 +164,3 @@ def until(true: Callable[[], bool], seconds: float = 60.0, what: str = "") -> fl
 
 def children_of(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0

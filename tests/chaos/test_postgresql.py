@@ -116,13 +116,16 @@ class Storm:
     def _watch(self, dead: Member, died_at: float) -> None:
         """Measures how long what it held is not somebody else's."""
         if self.fleet.held(dead):
-            until(lambda: not self.fleet.held(dead), 120, f"what {dead.name} held is taken over")
-            self.takeovers.append(time.monotonic() - died_at)
+            try:
+                until(lambda: not self.fleet.held(dead), 120, f"what {dead.name} held is taken over")
+            finally:
+                self.takeovers.append(time.monotonic() - died_at)
 
     def wait_for_takeovers(self) -> None:
         for each in self._watching:
-            each.join(timeout=120)
+            each.join(timeout=150)
         self._watching.clear()
+        assert max(self.takeovers, default=0.0) < 120, "what a dead one held was not taken over"
 
     def restart(self, cluster: Cluster, mode: str) -> None:
         """Of PostgreSQL. Waits until every web process answers and the work goes on."""
