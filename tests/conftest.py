@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 import structlog
 
+from app.queue import schema
 from app.queue.database import Database
 from app.queue.schema import bring_up_to_date
 from app.queue.tables import metadata, sequence
@@ -93,8 +94,9 @@ def postgres_queue(postgres_with_schema: str) -> Iterator[str]:
     with engine.begin() as connection:
         connection.execute(sa.text("SET lock_timeout = '20s'"))
         tables = ", ".join(metadata.tables)
-        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY"))
-        connection.execute(sa.insert(sequence), [{"name": "job", "value": 0}, {"name": "revision", "value": 0}])
+        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+        numbers = [("job", 0), ("revision", 0), (schema.MARK, int(schema.WORKS_FROM))]
+        connection.execute(sa.insert(sequence), [{"name": name, "value": value} for name, value in numbers])
 
 
 @pytest.fixture(scope="session")

@@ -42,17 +42,17 @@ class Cluster:
 
 
 @contextmanager
-def throwaway_cluster() -> Iterator[str]:
+def throwaway_cluster(durable: bool = False) -> Iterator[str]:
     """The URL of its `postgres` database. It listens on a socket in its own directory only, and is gone afterwards.
 
-    Raises PostgresMissing.
+    `durable`: what is committed is on the disk, as benchmarks want it; tests need no disk. Raises PostgresMissing.
     """
-    with cluster() as made:
+    with cluster(durable=durable) as made:
         yield made.url
 
 
 @contextmanager
-def cluster(*settings: str, inside: tuple[str, ...] = ()) -> Iterator[Cluster]:
+def cluster(*settings: str, durable: bool = False, inside: tuple[str, ...] = ()) -> Iterator[Cluster]:
     """A throwaway cluster, with more settings, or on another machine. Whoever reaches it may do anything.
 
     Raises PostgresMissing.
@@ -66,7 +66,9 @@ def cluster(*settings: str, inside: tuple[str, ...] = ()) -> Iterator[Cluster]:
         _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
         with (data / "pg_hba.conf").open("a") as rules:
             rules.write("host all all all trust\n")
-        usual = [f"-k {home}", "listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200"]
+        usual = [f"-k {home}", "listen_addresses=", "max_connections=200"]
+        if not durable:
+            usual += ["fsync=off", "full_page_writes=off"]
         options = " -c ".join([*usual, *settings])
         made = Cluster(home, programs, f"postgresql+psycopg://postgres@/postgres?host={home}", inside)
         _run(programs / "pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start", failure_log=log, inside=inside)

@@ -38,8 +38,6 @@ _PATH = "path:"
 OLDEST_POSTGRES = 15
 _WRITE_LOCK = 0x57E9_61A5
 """The advisory lock that a transaction which writes holds to its end."""
-_BEGIN = "SELECT pg_advisory_xact_lock(%s), extract(epoch FROM clock_timestamp())::float8"
-"""Takes the lock, and then the time."""
 _LOST_AFTER = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """After how long without an answer a connection counts as lost, as libpq wants to hear it."""
 _SESSION = (
@@ -47,6 +45,13 @@ _SESSION = (
     "-c idle_in_transaction_session_timeout=10s -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 "
     "-c tcp_keepalives_count=3 -c tcp_user_timeout=10s -c timezone=UTC"
 )
+_READS = " -c default_transaction_read_only=on"
+# PostgreSQL keeps the plan of a statement that it has carried out five times, for as long as it has not looked at its
+# tables anew, and that is a minute. One made for a table of twenty rows would go through thousands for every batch.
+_WRITES = " -c default_transaction_isolation=read\\ committed -c plan_cache_mode=force_custom_plan"
+# One round trip: takes the lock, and then the time. What comes before a BEGIN in the same query is part of the
+# transaction that it begins.
+_BEGIN_WRITING = f"SELECT pg_advisory_xact_lock({_WRITE_LOCK}), date_part('epoch', clock_timestamp()); BEGIN"
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
@@ -180,12 +185,12 @@ class Database:
         return engine
 
     def _postgres(self, read_only: bool, options: dict[str, Any]) -> Engine:
-        session = _SESSION + (" -c default_transaction_read_only=on" if read_only else "")
+        session = _SESSION + (_READS if read_only else _WRITES)
         engine = sa.create_engine(
             self.url,
-            isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
+            isolation_level="REPEATABLE READ" if read_only else "AUTOCOMMIT",  # a BEGIN of its own, below
             connect_args={**_LOST_AFTER, "connect_timeout": 5, "application_name": "stepglass", "options": session},
-            pool_pre_ping=True,
+            pool_pre_ping=read_only,
             **options,
         )
         if not read_only:
@@ -193,7 +198,7 @@ class Database:
             @sa.event.listens_for(engine, "begin")
             def begin(connection: Connection) -> None:
                 asked_at = time.monotonic()
-                told_at = connection.exec_driver_sql(_BEGIN, (_WRITE_LOCK,)).one()[1]
+                told_at = connection.exec_driver_sql(_BEGIN_WRITING).one()[1]
                 self.clock.said(told_at, asked_at)
                 connection.info[_TOLD_AT] = told_at
 

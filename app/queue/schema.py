@@ -11,18 +11,19 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from app.queue import postgres_document_index
 from app.queue.database import Database, DatabaseTrouble
 from app.queue.storage_faults import cause_of
 from app.queue.tables import metadata, sequence
 
-HEAD = "0013"
+HEAD = "0015"
 """The newest revision in `migrations/versions`."""
 WORKS_FROM = "0013"
 """The oldest revision whose programs may work on a database of HEAD, while newer ones do. The migrations since then
 only add: tables, columns that are NULL or have a default, indexes; and an older program need not know of them. Whoever
 writes one that does more puts its own revision here."""
 
-_MARK = "works from"
+MARK = "works from"
 """The name in `sequence` under which a database says that of itself."""
 UNFINISHED_COPY = "copying"
 """The version of a database that is being copied into."""
@@ -47,6 +48,7 @@ def bring_up_to_date(database: Database) -> None:
             found, works_from = version_of(connection), _works_from(connection)
         _refuse_newer(database, found, works_from)
         if found is not None and found >= HEAD:
+            _index_documents(database)
             return
         if found is None:
             _create(database)
@@ -101,7 +103,7 @@ def _works_from(connection: sa.Connection) -> str:
     """What the database says of itself; empty if it does not."""
     if not sa.inspect(connection).has_table(sequence.name):
         return ""
-    number = connection.execute(sa.select(sequence.c.value).where(sequence.c.name == _MARK)).scalar_one_or_none()
+    number = connection.execute(sa.select(sequence.c.value).where(sequence.c.name == MARK)).scalar_one_or_none()
     return "" if number is None else f"{number:04}"
 
 
@@ -115,6 +117,17 @@ def _create(database: Database) -> None:
         connection.execute(sa.insert(sequence), [{"name": "job", "value": 0}, {"name": "revision", "value": 0}])
         _mark(connection)
         connection.execute(sa.insert(version_table), {"version_num": HEAD})
+
+
+def _index_documents(database: Database) -> None:
+    """Those that were saved since by a process of an earlier version, which does not know the index of PostgreSQL."""
+    if database.is_sqlite:
+        return
+    with database.read() as connection:
+        misses_some = postgres_document_index.misses_some(connection)
+    if misses_some:
+        with database.writing.begin() as writing:
+            postgres_document_index.learn_missing(writing)
 
 
 def migrate(database: Database, revision: str = HEAD) -> None:
@@ -132,5 +145,5 @@ def migrate(database: Database, revision: str = HEAD) -> None:
 
 
 def _mark(connection: sa.Connection) -> None:
-    connection.execute(sa.delete(sequence).where(sequence.c.name == _MARK))
-    connection.execute(sa.insert(sequence), {"name": _MARK, "value": int(WORKS_FROM)})
+    connection.execute(sa.delete(sequence).where(sequence.c.name == MARK))
+    connection.execute(sa.insert(sequence), {"name": MARK, "value": int(WORKS_FROM)})
