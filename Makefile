@@ -1,6 +1,6 @@
 # make run, make test: each sets up what it needs first. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-postgresql check bench histories chaos torture screens screenshots lock clean system-packages
+.PHONY: help run test test-postgresql check bench histories chaos chaos-postgresql torture screens screenshots lock clean system-packages
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -42,7 +42,10 @@ torture: .venv/installed-dev ## Everything at once on one SQLite database for fi
 	TORTURE=$(or $(TORTURE),300) $(BIN)/python -m pytest tests/test_torture.py --no-header
 
 chaos: .venv/installed-dev ## kill -9 at random instants, and see that nothing is lost; CHAOS=300
-	CHAOS=$(or $(CHAOS),300) $(BIN)/python -m pytest -s tests/chaos tests/work/test_takeover.py
+	CHAOS=$(or $(CHAOS),300) $(BIN)/python -m pytest -s tests/chaos/test_chaos.py tests/work/test_takeover.py
+
+chaos-postgresql: .venv/installed-dev system-packages ## The same on PostgreSQL, with cut networks, wrong clocks, two versions; CHAOS_POSTGRESQL=100 CUT=30
+	CHAOS_POSTGRESQL=$(or $(CHAOS_POSTGRESQL),100) CUT=$(or $(CUT),30) $(BIN)/python -m pytest -s tests/chaos/test_postgresql.py tests/chaos/test_cut_network.py tests/chaos/test_odd_members.py
 
 screens: .venv/installed-dev system-packages ## Every page in every theme and width: accessibility and keyboard
 	SCREENS=all $(BIN)/python -m pytest -n 2 e2e/test_any_screen.py e2e/test_by_keyboard.py

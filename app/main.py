@@ -117,7 +117,9 @@ class Stepglass:
             async with at_work(self._settings, self.database, writer, monitor, step_types, self._kind) as runner:
                 self._runner, access.told_to_stop = runner, runner.told_to_stop
                 watching = asyncio.create_task(watch(catalog.files, writer))
-                retention = Retention(self.database, writer, monitor, catalog.entries, catalog.keep, runner.swept)
+                retention = Retention(
+                    self.database, writer, monitor, catalog.entries, catalog.keep, runner.swept, self.database.clock.now
+                )
                 try:
                     async with retention.running():
                         yield access
@@ -206,7 +208,7 @@ def create_app(settings: Settings, stepglass: Stepglass | None = None) -> Litest
             ours = stepglass or stack.enter_context(open_stepglass(settings, "an ASGI server"))
             access = await stack.enter_async_context(ours.working())
             app.state.access = access
-            scheduler = Scheduler(ours.catalog.entries, access.writer, access.monitor)
+            scheduler = Scheduler(ours.catalog.entries, access.writer, access.monitor, ours.database.clock.now)
             access.notice_definitions = (await stack.enter_async_context(scheduler.running())).notice
             live = app.state.live = await stack.enter_async_context(Live(access, jinja).running())
             access.system = ours.facts(access, live, scheduler)

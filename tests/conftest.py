@@ -14,6 +14,7 @@ import structlog
 
 from app.queue.database import FILE_NAME, Database
 from app.queue.schema import bring_up_to_date
+from tests.chaos.hosts import NO_HOSTS
 from tests.databases import chosen, is_wanted, one_database, server
 from tests.postgres import MISSING, PostgresMissing, new_database
 
@@ -147,6 +148,6 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     if terminal:
         reports = [*terminal.getreports("skipped"), *terminal.getreports("error")]
-        for missing in (MISSING,):
+        for missing in (MISSING, NO_HOSTS):
             if number := sum(missing in str(report.longrepr) for report in reports):
                 terminal.write_line(f"{number} tests left out. {missing}.", red=True, bold=True)

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,11 +21,41 @@ class PostgresMissing(Exception):
     """There is no PostgreSQL to start."""
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A running PostgreSQL that can be stopped under whoever uses it. `url`: of its `postgres` database.
+
+    `inside`: what a command is begun with to run on the machine that the cluster is on.
+    """
+
+    home: Path
+    programs: Path
+    url: str
+    inside: tuple[str, ...] = ()
+
+    def restart(self, mode: str) -> None:
+        """Stops it in that mode of pg_ctl, and starts it again. Nobody is waited for: `immediate` is a crash."""
+        self._control("-m", mode, "-w", "-l", self.home / "log", "restart")
+
+    def _control(self, *arguments: str | Path) -> None:
+        _run(self.programs / "pg_ctl", "-D", self.home / "data", *arguments, inside=self.inside)
+
+
 @contextmanager
 def throwaway_cluster(durable: bool = False) -> Iterator[str]:
     """The URL of its `postgres` database. It listens on a socket in its own directory only, and is gone afterwards.
 
     `durable`: what is committed is on the disk, as benchmarks want it; tests need no disk. Raises PostgresMissing.
+    """
+    with cluster(durable=durable) as made:
+        yield made.url
+
+
+@contextmanager
+def cluster(*settings: str, durable: bool = False, inside: tuple[str, ...] = ()) -> Iterator[Cluster]:
+    """A throwaway cluster, with more settings, or on another machine. Whoever reaches it may do anything.
+
+    Raises PostgresMissing.
     """
     programs = _programs()
     home = Path(tempfile.mkdtemp(prefix="stepglass-pg-"))  # short: a socket's path has at most 103 characters
@@ -33,14 +64,18 @@ def throwaway_cluster(durable: bool = False) -> Iterator[str]:
         if os.geteuid() == 0:
             shutil.chown(home, "postgres")
         _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
-        settings = f"-k {home} -c listen_addresses= -c max_connections=200"
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all trust\n")
+        usual = [f"-k {home}", "listen_addresses=", "max_connections=200"]
         if not durable:
-            settings += " -c fsync=off -c full_page_writes=off"
-        _run(programs / "pg_ctl", "-D", data, "-l", log, "-o", settings, "-w", "start", failure_log=log)
+            usual += ["fsync=off", "full_page_writes=off"]
+        options = " -c ".join([*usual, *settings])
+        made = Cluster(home, programs, f"postgresql+psycopg://postgres@/postgres?host={home}", inside)
+        _run(programs / "pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start", failure_log=log, inside=inside)
         try:
-            yield f"postgresql+psycopg://postgres@/postgres?host={home}"
+            yield made
         finally:
-            _run(programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            made._control("-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -73,11 +108,15 @@ def _programs() -> Path:
     raise PostgresMissing(MISSING)
 
 
-def _run(program: Path, *arguments: str | Path, failure_log: Path | None = None) -> None:
+def _run(program: Path, *arguments: str | Path, failure_log: Path | None = None, inside: tuple[str, ...] = ()) -> None:
     """PostgreSQL refuses to run as root; then it runs as the user that came with it."""
     as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
     done = subprocess.run(
-        [*as_postgres, program, *arguments], cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*inside, *as_postgres, program, *arguments],
+        cwd="/",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     if done.returncode:
         more = failure_log.read_text() if failure_log and failure_log.exists() else ""

@@ -101,9 +101,11 @@ def test_a_database_that_is_newer(tmp_path: Path) -> None:
         pass
     with sqlite3.connect(tmp_path / "stepglass.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.execute("UPDATE sequence SET value = 9999 WHERE name = 'works from'")
     database.close()
     said = refused("--data", tmp_path, "--port", "0")
     assert "written by a newer Stepglass (schema 9999" in said
+    assert "only those that know 9999 may work on it" in said
     checked = stepglass("check", "--data", tmp_path)
     assert checked.returncode == 2
     assert "written by a newer Stepglass" in " ".join(checked.stderr.split())

@@ -38,6 +38,7 @@ IDS_AT_ONCE = 500
 LOOK_EVERY = 2.0
 """Seconds after which the revision is looked at although nothing was heard. Less than a heartbeat of the page, which
 may claim to be true only as long as this succeeds."""
+_LOOK = "SELECT value, extract(epoch FROM clock_timestamp())::float8 FROM sequence WHERE name = 'revision'"
 AGAIN_AFTER = 0.5
 """Seconds until a connection that was lost is opened again."""
 
@@ -119,9 +120,12 @@ def _change(encoded: list[Any]) -> Change:
 class Listener:
     """Hears what other processes commit, and hands it to `hear` on the event loop."""
 
-    def __init__(self, url: str, own_name: str, hear: Callable[[Commit], None], revision: Callable[[], int]) -> None:
-        """`url`: as libpq has it. `revision`: the last that was heard of, by whatever way."""
-        self._url = url
+    def __init__(
+        self, database: Database, own_name: str, hear: Callable[[Commit], None], revision: Callable[[], int]
+    ) -> None:
+        """`revision`: the last that was heard of, by whatever way."""
+        self._url = database.libpq_url
+        self._clock = database.clock
         self._own_name = own_name
         self._hear = hear
         self._revision = revision
@@ -161,7 +165,7 @@ class Listener:
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
         while True:
             async for notification in connection.notifies(timeout=LOOK_EVERY, stop_after=1):
-                self.true_until = time.time()
+                self.true_until = self._clock.now()
                 name, commit = understood(notification.payload)
                 if name != self._own_name:
                     self._hear(commit)
@@ -170,10 +174,12 @@ class Listener:
                 await self._catch_up(connection)
 
     async def _catch_up(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        asked_at = time.time()
-        cursor = await connection.execute("SELECT value FROM sequence WHERE name = 'revision'")
+        asked_at = time.monotonic()
+        cursor = await connection.execute(_LOOK)
         row = await cursor.fetchone()
-        self.true_until = asked_at
+        if row:
+            self.true_until = row[1]
+            self._clock.said(row[1], asked_at)
         if row and row[0] > self._revision():
             self._hear(Commit(row[0], [MuchChanged()], "others"))
 
@@ -186,7 +192,7 @@ async def hearing_others(database: Database, monitor: StepMonitor) -> AsyncItera
         yield None
         return
     announcer = Announcer()
-    listener = Listener(database.libpq_url, announcer.name, monitor.hear, lambda: monitor.revision)
+    listener = Listener(database, announcer.name, monitor.hear, lambda: monitor.revision)
     monitor.true_until = lambda: listener.true_until
     async with listener.listening():
         yield announcer.announce

@@ -53,6 +53,10 @@ def copy(source: Database, target: Database) -> Generator[Progress]:
     the copy ends without having declared anything. Raises CopyRefused or DatabaseTrouble."""
     require_current(source)
     with source.read() as reading:
+        if (found := version_of(reading)) != HEAD:
+            raise CopyRefused(
+                f"{source} has schema {found}, of which this Stepglass copies only {HEAD}; use a newer one."
+            )
         if not source.is_sqlite:  # it waits while the target is written and compared
             reading.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         revision = _revision(reading)

@@ -10,6 +10,7 @@ grow in the order of the commits. The operations of a process share transactions
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import QueuePool
 
+from app.queue.clock import Clock
 from app.queue.kept_runs import KeptRuns
 from app.queue.sqlite_files import damage_in
 from app.queue.storage_faults import WAYS_OUT, Fault, fault_of
@@ -31,9 +33,8 @@ FILE_NAME = "stepglass.db"
 """Of the SQLite database in a data directory."""
 LARGEST_WAL = 64 << 20
 """Bytes to which the write-ahead log is cut back after a long read let it grow."""
+_TOLD_AT = "told_at"
 _PATH = "path:"
-TRANSACTION = "transaction"
-"""By which a connection to PostgreSQL that writes knows the number of its transaction."""
 OLDEST_POSTGRES = 15
 _WRITE_LOCK = 0x57E9_61A5
 """The advisory lock that a transaction which writes holds to its end."""
@@ -48,8 +49,9 @@ _READS = " -c default_transaction_read_only=on"
 # PostgreSQL keeps the plan of a statement that it has carried out five times, for as long as it has not looked at its
 # tables anew, and that is a minute. One made for a table of twenty rows would go through thousands for every batch.
 _WRITES = " -c default_transaction_isolation=read\\ committed -c plan_cache_mode=force_custom_plan"
-# One round trip. What comes before a BEGIN in the same query is part of the transaction that it begins.
-_BEGIN_WRITING = f"SELECT pg_advisory_xact_lock({_WRITE_LOCK}), txid_current(); BEGIN"
+# One round trip: takes the lock, and then the time. What comes before a BEGIN in the same query is part of the
+# transaction that it begins.
+_BEGIN_WRITING = f"SELECT pg_advisory_xact_lock({_WRITE_LOCK}), date_part('epoch', clock_timestamp()); BEGIN"
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
@@ -81,6 +83,7 @@ class Database:
         self.writing = self._engine(1, read_only=False)
         self.reading = self._engine(readers, read_only=True)
         self.kept_runs = KeptRuns()
+        self.clock = Clock()
 
     @classmethod
     def in_directory(cls, directory: Path, synchronous: Synchronous = "NORMAL") -> Database:
@@ -159,6 +162,10 @@ class Database:
             synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
         return str(journal).upper(), _SYNCHRONOUS[synchronous]
 
+    def begun_at(self, writing: Connection) -> float:
+        """The time that a transaction which writes, and has just begun, is to be stamped with."""
+        return self.clock.now() if self.is_sqlite else float(writing.info[_TOLD_AT])
+
     def close(self) -> None:
         self.writing.dispose()
         self.reading.dispose()
@@ -190,7 +197,10 @@ class Database:
 
             @sa.event.listens_for(engine, "begin")
             def begin(connection: Connection) -> None:
-                _, connection.info[TRANSACTION] = connection.exec_driver_sql(_BEGIN_WRITING).one()
+                asked_at = time.monotonic()
+                told_at = connection.exec_driver_sql(_BEGIN_WRITING).one()[1]
+                self.clock.said(told_at, asked_at)
+                connection.info[_TOLD_AT] = told_at
 
         return engine
 

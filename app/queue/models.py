@@ -357,7 +357,8 @@ class DocumentTag(SQLModel, table=True):
 
 class Sequence(SQLModel, table=True):
     """Numbers that only grow: `job` hands out ids, `revision` counts committed changes. Beside them, as every snapshot
-    reads these first, the ids of runs whose deletion has begun (see `deletions`)."""
+    reads these first, the ids of runs whose deletion has begun (see `deletions`); the marks of commits (see
+    `commit_marks`); and which programs may work on it (see `schema`)."""
 
     __tablename__ = "sequence"
 

@@ -18,7 +18,13 @@ from app.queue.tables import metadata, sequence
 
 HEAD = "0016"
 """The newest revision in `migrations/versions`."""
+WORKS_FROM = "0013"
+"""The oldest revision whose programs may work on a database of HEAD, while newer ones do. The migrations since then
+only add: tables, columns that are NULL or have a default, indexes; and an older program need not know of them. Whoever
+writes one that does more puts its own revision here."""
 
+MARK = "works from"
+"""The name in `sequence` under which a database says that of itself."""
 UNFINISHED_COPY = "copying"
 """The version of a database that is being copied into."""
 LOOK_FOR = 0.2
@@ -34,16 +40,16 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def bring_up_to_date(database: Database) -> None:
-    """Creates the schema or migrates it to HEAD. Raises DatabaseTrouble for one that is newer, damaged, or cannot be
-    written."""
+    """Creates the schema or migrates it to HEAD; leaves a newer one as it is. Raises DatabaseTrouble for one that is
+    too new, damaged, or cannot be written."""
     try:
         _refuse_damaged(database)
         with database.writing.connect() as connection:
-            found = version_of(connection)
-        if found == HEAD:
+            found, works_from = version_of(connection), _works_from(connection)
+        _refuse_newer(database, found, works_from)
+        if found is not None and found >= HEAD:
             _index_documents(database)
             return
-        _refuse_newer(database, found)
         if found is None:
             _create(database)
         else:
@@ -53,14 +59,15 @@ def bring_up_to_date(database: Database) -> None:
 
 
 def require_current(database: Database) -> None:
-    """For those who only read. Raises DatabaseTrouble for a database that is not of schema HEAD, or cannot be read."""
+    """For those who only read. Raises DatabaseTrouble for a database that is older than schema HEAD or too new, or
+    cannot be read."""
     try:
         with database.read() as connection:
-            found = version_of(connection)
+            found, works_from = version_of(connection), _works_from(connection)
     except sa.exc.DBAPIError as error:
         raise DatabaseTrouble(f"{database} cannot be read: {error.orig}") from error
-    _refuse_newer(database, found)
-    if found != HEAD:
+    _refuse_newer(database, found, works_from)
+    if found is None or found < HEAD:
         raise DatabaseTrouble(f"{database} has schema {found}, not {HEAD}; `stepglass serve` brings it up to date")
 
 
@@ -74,12 +81,13 @@ def _refuse_damaged(database: Database) -> None:
         )
 
 
-def _refuse_newer(database: Database, found: str | None) -> None:
+def _refuse_newer(database: Database, found: str | None, works_from: str) -> None:
     if found == UNFINISHED_COPY:
         raise DatabaseTrouble(f"{database} is a copy that was not finished; the same `stepglass copy` goes on with it")
-    if found is not None and found > HEAD:
+    if found is not None and found > HEAD and (not works_from or works_from > HEAD):
+        too_old = f", and only those that know {works_from} may work on it" if works_from else ""
         raise DatabaseTrouble(
-            f"{database} was written by a newer Stepglass (schema {found}, this one knows {HEAD}); use that version"
+            f"{database} was written by a newer Stepglass (schema {found}, this one knows {HEAD}{too_old}); use that version"
             + (", or another data directory" if database.is_sqlite else " here, too; what already runs goes on")
         )
 
@@ -91,6 +99,14 @@ def version_of(connection: sa.Connection) -> str | None:
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
+def _works_from(connection: sa.Connection) -> str:
+    """What the database says of itself; empty if it does not."""
+    if not sa.inspect(connection).has_table(sequence.name):
+        return ""
+    number = connection.execute(sa.select(sequence.c.value).where(sequence.c.name == MARK)).scalar_one_or_none()
+    return "" if number is None else f"{number:04}"
+
+
 def _create(database: Database) -> None:
     """Makes what all migrations, one after the other, would have made."""
     with database.writing.begin() as connection:
@@ -99,6 +115,7 @@ def _create(database: Database) -> None:
         metadata.create_all(connection, checkfirst=False)
         version_table.create(connection)
         connection.execute(sa.insert(sequence), [{"name": "job", "value": 0}, {"name": "revision", "value": 0}])
+        _mark(connection)
         connection.execute(sa.insert(version_table), {"version_num": HEAD})
 
 
@@ -123,3 +140,10 @@ def migrate(database: Database, revision: str = HEAD) -> None:
     with database.writing.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+        if revision == HEAD:
+            _mark(connection)
+
+
+def _mark(connection: sa.Connection) -> None:
+    connection.execute(sa.delete(sequence).where(sequence.c.name == MARK))
+    connection.execute(sa.insert(sequence), {"name": MARK, "value": int(WORKS_FROM)})

@@ -94,9 +94,11 @@ class Snapshot:
 
     What many views show is read once: it cannot have changed since."""
 
-    def __init__(self, connection: Connection, kept: KeptRuns) -> None:
+    def __init__(self, connection: Connection, kept: KeptRuns, now: float) -> None:
         self._connection = connection
         self._kept = kept
+        self.now = now
+        """By the clock of the queue."""
         numbers = {row.name: row.value for row in connection.execute(_numbers)}
         self.revision: int = numbers["revision"]
         """Taken first, so that the moment is fixed before anything else is read."""
@@ -111,7 +113,7 @@ class Snapshot:
     @contextmanager
     def of(cls, database: Database) -> Iterator[Snapshot]:
         with database.read() as connection:
-            yield cls(connection, database.kept_runs)
+            yield cls(connection, database.kept_runs, database.clock.now())
 
     def statistics(self) -> Statistics:
         """Counts of all jobs, by kind and status."""

@@ -53,8 +53,15 @@ class Storage:
     """Lives on the event loop. `try_out`: writes something, as a trial; `damage`: looks through the whole file, in any
     thread, and says what is damaged."""
 
-    def __init__(self, name: str, try_out: Callable[[], Awaitable[object]], damage: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        try_out: Callable[[], Awaitable[object]],
+        damage: Callable[[], str | None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.trouble: Trouble | None = None
+        self._clock = clock
         self._name = name
         self._try_out = try_out
         self._damage = damage
@@ -138,7 +145,7 @@ class Storage:
         if before and (before.fault, before.told) == (fault, told):
             return
         is_same = before is not None and before.stops_work and fault is not Fault.SLOW
-        self.trouble = Trouble(fault, told, before.since if before and is_same else time.time())
+        self.trouble = Trouble(fault, told, before.since if before and is_same else self._clock())
         log.error("the storage is in trouble", fault=fault.value, reason=told, way_out=self.trouble.way_out)
         self._notify()
         if self._probing is None and not self._closed:
@@ -147,7 +154,7 @@ class Storage:
     def _settle(self) -> None:
         if self.trouble is None or not self._works or self._owed:
             return
-        log.info("the storage works again", seconds=round(time.time() - self.trouble.since, 1))
+        log.info("the storage works again", seconds=round(self._clock() - self.trouble.since, 1))
         self.trouble = None
         self._notify()
 

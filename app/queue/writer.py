@@ -23,7 +23,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.queue.changes import Change, distinct
-from app.queue.commit_marks import CommitMark
+from app.queue.commit_marks import CommitMark, CommitMarks
 from app.queue.database import Database
 from app.queue.storage import FIRST_PAUSE, LONGEST_PAUSE, SLOW, Storage
 from app.queue.storage_faults import Fault, cause_of, fault_of, may_come_back
@@ -119,7 +119,8 @@ class Writer:
         self._watching: asyncio.TimerHandle | None = None
         self._began: float | None = None
         self._closing = threading.Event()
-        self.storage = Storage(str(database), lambda: self(try_out), database.damage)
+        self._marks = CommitMarks()
+        self.storage = Storage(str(database), lambda: self(try_out), database.damage, database.clock.now)
         self.committed_at: float | None = None
         """When the last batch was committed."""
         self._thread = threading.Thread(target=self._run, name="stepglass-writer", daemon=True)
@@ -202,7 +203,7 @@ class Writer:
         """Raises whatever keeps the batch from being stored, once that is certain; or OutcomeUnknown."""
         try:
             _begin(connection)
-            transaction = Transaction(connection, time.time())
+            transaction = Transaction(connection, self._database.begun_at(connection))
             if len(batch) == 1:
                 if not self._perform_alone(batch[0], transaction):
                     return None
@@ -213,7 +214,7 @@ class Writer:
             commit = Commit(transaction.new_revision(), changes) if changes else None
             if commit and self._announce:
                 self._announce(connection, commit)
-            mark = CommitMark.left_in(connection, commit.revision if commit else 0)
+            mark = self._marks.leave(connection, commit.revision if commit else 0, transaction.now)
         except Exception as error:
             if fault_of(error) not in (None, Fault.FULL, Fault.BUSY):
                 connection.invalidate()  # a connection made anew may find things better

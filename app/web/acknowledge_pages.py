@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 
 from litestar import Response, get, post
@@ -28,7 +27,7 @@ async def acknowledgement_form(
     job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive
 ) -> Response[str]:
     """How many failures are open, counted at one moment, and the form that closes those; and how many are not."""
-    pattern, until = _pattern(request.query_params), time.time()
+    pattern, until = _pattern(request.query_params), access.database.clock.now()
 
     def reading(snapshot: Snapshot) -> dict[str, object]:
         job = snapshot.job(job_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import datetime
 from typing import Annotated
 
@@ -119,7 +118,7 @@ async def pause(definition_id: DefinitionId, request: AnyRequest, access: NamedD
 async def resume(definition_id: DefinitionId, request: AnyRequest, access: NamedDependency[Access]) -> Pausing:
     """Lets a paused schedule go on with its next tick; those of the pause are not made up for."""
     schedule = await _must_have_schedule(access, definition_id)
-    now = time.time()
+    now = access.database.clock.now()
     done = await access.writer(resume_schedule, definition_id, now, at_the_api(request))
     what = f"the schedule of {Scope(definition_id).words}"
     following = schedule.cron.after(now)

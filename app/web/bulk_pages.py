@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from urllib.parse import urlsplit
 
 from litestar import Response, get, post
@@ -42,7 +41,7 @@ async def bulk_preview(token: FromPath[str], request: AnyRequest, access: TheAcc
             "frozen": frozen,
             "run": run,
             "list": view,
-            "now": time.time(),
+            "now": snapshot.now,
             "longest": LONGEST_NOTE,
         }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from litestar import post
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -25,5 +23,5 @@ async def pause(definition_id: FromPath[str], request: AnyRequest, access: TheAc
 @post("/definitions/{definition_id:str}/schedule/resumption", include_in_schema=False)
 async def resume(definition_id: FromPath[str], request: AnyRequest, access: TheAccess) -> Redirect:
     """Goes on with the next tick."""
-    await access.writer(resume_schedule, definition_id, time.time(), at_the_page(request))
+    await access.writer(resume_schedule, definition_id, access.database.clock.now(), at_the_page(request))
     return Redirect(dom.definition_url(definition_id), status_code=303)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -70,7 +69,7 @@ class ShownSchedule:
 
 def of_all(snapshot: Snapshot, definitions: Sequence[DefinitionSummary]) -> dict[str, ShownSchedule]:
     """By definition; those without a schedule are left out."""
-    records, now = snapshot.schedules(), time.time()
+    records, now = snapshot.schedules(), snapshot.now
     found = ((each.id, shown(each, records.get(each.id), None, now)) for each in definitions)
     return {name: schedule for name, schedule in found if schedule}
 
@@ -78,7 +77,7 @@ def of_all(snapshot: Snapshot, definitions: Sequence[DefinitionSummary]) -> dict
 def of_one(snapshot: Snapshot, definition: DefinitionSummary) -> ShownSchedule | None:
     """With the last few ticks."""
     record = snapshot.schedules().get(definition.id)
-    return shown(definition, record, snapshot.ticks(definition.id, LAST_TIMES), time.time())
+    return shown(definition, record, snapshot.ticks(definition.id, LAST_TIMES), snapshot.now)
 
 
 def shown(

@@ -19,8 +19,9 @@ class Deadlines:
     """One timer per run that has limits, for the earliest of them. `is_due` is called with a run's id, and with the
     time that has been reached, whatever the clock says."""
 
-    def __init__(self, is_due: Callable[[int, float], None]) -> None:
+    def __init__(self, is_due: Callable[[int, float], None], clock: Callable[[], float] = time.time) -> None:
         self._is_due = is_due
+        self._clock = clock
         self._timers: dict[int, tuple[Deadline, asyncio.TimerHandle | None]] = {}
 
     def watch(self, manager_id: int, deadline: Deadline | None) -> None:
@@ -34,7 +35,7 @@ class Deadlines:
     def look_again(self, manager_id: int) -> None:
         """The run may have been resumed, or retried."""
         if manager_id in self._timers:
-            self._set(manager_id, Deadline(time.time(), 0.0))
+            self._set(manager_id, Deadline(self._clock(), 0.0))
 
     def asked(self, manager_id: int, following: Deadline | None) -> None:
         """The store has ended what was to be ended, and says when to ask again; None: when something changes."""
@@ -53,7 +54,7 @@ class Deadlines:
 
     def _set(self, manager_id: int, deadline: Deadline) -> None:
         self.forget(manager_id)
-        left = min(max(0.0, deadline.at - time.time()), deadline.limit)
+        left = min(max(0.0, deadline.at - self._clock()), deadline.limit)
         reached = deadline.at if left <= MOST_AT_ONCE else 0.0
         # A little late rather than early: asked before the time, the store would end nothing.
         delay = min(left, MOST_AT_ONCE) + 0.001

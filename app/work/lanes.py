@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -73,8 +73,9 @@ class Lane:
 class Lanes:
     """The lanes by step id."""
 
-    def __init__(self, step_types: Mapping[str, type[StepType[Any]]]) -> None:
+    def __init__(self, step_types: Mapping[str, type[StepType[Any]]], clock: Callable[[], float] = time.time) -> None:
         self._step_types = step_types
+        self._clock = clock
         self._lanes: dict[int, Lane] = {}
         self._unknown: set[int] = set()
         self._served = 0
@@ -106,10 +107,10 @@ class Lanes:
             self._unknown.add(step_id)
             return
         lane.filled += 1
-        if due_at <= time.time():
+        if due_at <= self._clock():
             lane.has_work = True
         else:
-            due = _steady(due_at)
+            due = self._steady(due_at)
             lane.due_at = min(due, lane.due_at or due)
 
     def drained(self, step_id: int, due_at: float | None, mark: int) -> None:
@@ -117,7 +118,7 @@ class Lanes:
         lane = self.get(step_id)
         if lane is not None and lane.filled == mark:
             lane.has_work = False
-            lane.due_at = None if due_at is None else _steady(due_at)
+            lane.due_at = None if due_at is None else self._steady(due_at)
 
     def answered(self, step_id: int, got_some: bool, limited: bool) -> None:
         """A claim was made: whom a limit left with nothing keeps the place in the row that it had."""
@@ -190,9 +191,8 @@ class Lanes:
         for step_id in [each for each in self._lanes if each not in step_ids]:
             self.close(step_id)
 
-
-def _steady(at: float) -> float:
-    return time.monotonic() + at - time.time()
+    def _steady(self, at: float) -> float:
+        return time.monotonic() + at - self._clock()
 
 
 def _variant(step_type: type[StepType[Any]], settings: Mapping[str, Any]) -> type[StepType[Any]]:

@@ -7,7 +7,6 @@ whatever a work item said is stored before its end is. When the database is in t
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from app.queue.clock import Clock
 from app.queue.documents import Document
 from app.queue.store.documents import Saving, delete_documents, save_documents
 from app.queue.store.finish import Ending, finish
@@ -80,8 +80,9 @@ class Outbox:
     """Gathers lines, documents, spawned items and endings, and hands them to the writer. `on_stored` is called after
     each batch. Under a `lease` that is lost by then, nothing of it is stored."""
 
-    def __init__(self, lease: Lease, on_stored: Callable[[], None]) -> None:
+    def __init__(self, lease: Lease, on_stored: Callable[[], None], clock: Clock) -> None:
         self._lease = lease
+        self._clock = clock
         self._dropped = 0
         self._on_stored = on_stored
         self._batch = _Batch()
@@ -91,7 +92,9 @@ class Outbox:
         self._roomy.set()
 
     def log(self, step_id: int, worker_id: int | None, level: str, message: str, at: float | None = None) -> None:
-        self._batch.lines.append(Line(step_id, worker_id, at or time.time(), level, message))
+        """`at`: by the clock of this machine; None for now."""
+        said_at = self._clock.now() if at is None else self._clock.there(at)
+        self._batch.lines.append(Line(step_id, worker_id, said_at, level, message))
         self._grew()
 
     def save_document(self, step_id: int, worker_id: int | None, document: Document) -> None:

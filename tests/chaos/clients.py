@@ -17,7 +17,7 @@ MOST_RUNS = 30
 
 
 class Dead(Exception):
-    """The server does not answer any more."""
+    """The server does not answer any more, or says that its database does not."""
 
 
 class Client:
@@ -90,18 +90,21 @@ class Client:
             self._journal.acknowledged[who] = (what, manager_id)
 
     def _get(self, http: httpx.Client, path: str) -> Any:
-        try:
-            return http.get(path).raise_for_status().json()
-        except httpx.TransportError as error:
-            raise Dead from error
+        return self._request(http, "GET", path).raise_for_status().json()
 
-    def _ask(self, http: httpx.Client, what: str, method: str, path: str, **more: Any) -> Any:
-        """The answer, if it says that it is done; None if it says why not."""
-        self.asked[what] += 1
+    def _request(self, http: httpx.Client, method: str, path: str, **more: Any) -> httpx.Response:
         try:
             answer = http.request(method, path, **more)
         except httpx.TransportError as error:
             raise Dead from error
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            raise Dead(answer.text)
+        return answer
+
+    def _ask(self, http: httpx.Client, what: str, method: str, path: str, **more: Any) -> Any:
+        """The answer, if it says that it is done; None if it says why not."""
+        self.asked[what] += 1
+        answer = self._request(http, method, path, **more)
         if answer.status_code == httpx.codes.ACCEPTED:
             self.answered[what] += 1
             return answer.json()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from app.queue.actor import Actor, Place
+from app.queue.database import Database
 from app.queue.pauses import QUEUE, Scope
 from app.queue.records import AttemptRecord
 from app.queue.rerun_reading import plan_of
@@ -39,14 +38,11 @@ class Clock:
     def __init__(self) -> None:
         self.now = 1_000_000.0
 
-    def time(self) -> float:
-        return self.now
-
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("app.queue.writer.time", SimpleNamespace(**{**vars(time), "time": clock.time}))
+    monkeypatch.setattr(Database, "begun_at", lambda *_: clock.now)
     return clock
 
 

@@ -9,7 +9,6 @@ import inspect
 import pkgutil
 import shutil
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
@@ -24,6 +23,7 @@ import sqlalchemy as sa
 from app.queue import audit, store, writer
 from app.queue.actor import Actor, Place
 from app.queue.bulk_rules import BulkAction
+from app.queue.clock import Clock
 from app.queue.database import Database
 from app.queue.documents import Document
 from app.queue.limits import Limits
@@ -307,7 +307,7 @@ def furnished(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> F
 @pytest.fixture(autouse=True)
 def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything happens at noon, and nobody but the test tries the storage out."""
-    monkeypatch.setattr(writer, "time", SimpleNamespace(time=lambda: NOON, monotonic=time.monotonic))
+    monkeypatch.setattr(Clock, "now", lambda _: NOON)
     monkeypatch.setattr("app.queue.storage.FIRST_PAUSE", 3600)
     monkeypatch.setattr("app.queue.writer.FIRST_PAUSE", 0.001)
 

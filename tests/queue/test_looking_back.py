@@ -28,7 +28,7 @@ NOON = 1_800_000_000.0
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("app.queue.writer.time.time", lambda: clock.now)
+    monkeypatch.setattr(Database, "begun_at", lambda *_: clock.now)
     return clock
 
 

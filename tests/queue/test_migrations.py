@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from app.queue import audit
 from app.queue.database import Database
 from app.queue.records import LevelCounts
-from app.queue.schema import HEAD, bring_up_to_date, migrate
+from app.queue.schema import HEAD, WORKS_FROM, bring_up_to_date, migrate
 from app.queue.snapshot import Snapshot
 from app.queue.tables import metadata
 
@@ -76,6 +76,36 @@ def test_a_new_database_is_what_the_migrations_make(database: Database) -> None:
         connection.execute(sa.text("DROP TABLE alembic_version"))
     migrate(database)
     assert described(database) == made_at_once
+
+
+def test_migrations_that_older_programs_live_with_only_add(tmp_path: Path) -> None:
+    """Otherwise WORKS_FROM has to say so."""
+    database = Database.in_directory(tmp_path)
+    migrate(database, WORKS_FROM)
+    before = shapes(database)
+    migrate(database)
+    after = shapes(database)
+    database.close()
+    for table, columns in before.items():
+        assert {name: after[table][name] for name in columns} == columns
+        added = after[table].keys() - columns.keys()
+        assert [
+            name for name in added if "NOT NULL" in after[table][name] and "DEFAULT" not in after[table][name]
+        ] == []
+
+
+def shapes(database: Database) -> dict[str, dict[str, str]]:
+    """By table: each column, with whatever an INSERT has to know of it."""
+    with database.read() as connection:
+        inspector = sa.inspect(connection)
+        return {
+            name: {
+                column["name"]: f"{column['type']}"
+                f"{'' if column['nullable'] else ' NOT NULL'}{' DEFAULT' if column['default'] is not None else ''}"
+                for column in inspector.get_columns(name)
+            }
+            for name in inspector.get_table_names()
+        }
 
 
 def described(database: Database) -> dict[str, Any]:

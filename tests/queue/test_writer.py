@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from app.queue.database import Database, DatabaseTrouble
 from app.queue.run_plan import StepPlan
-from app.queue.schema import HEAD, bring_up_to_date
+from app.queue.schema import HEAD, bring_up_to_date, require_current, version_of
 from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, plan
 from app.queue.writer import Transaction, WriteFailed, Writer, touch
@@ -110,8 +110,28 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     bring_up_to_date(database)
     with database.writing.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(sa.text("UPDATE sequence SET value = 9998 WHERE name = 'works from'"))
+    told = rf"newer Stepglass \(schema 9999, this one knows {HEAD}, and only those that know 9998 may work on it\)"
+    for opening in (bring_up_to_date, require_current):
+        with pytest.raises(DatabaseTrouble, match=told):
+            opening(database)
+    with database.writing.begin() as connection:
+        connection.execute(sa.text("DELETE FROM sequence WHERE name = 'works from'"))
     with pytest.raises(DatabaseTrouble, match=rf"newer Stepglass \(schema 9999, this one knows {HEAD}\)"):
         bring_up_to_date(database)
+    database.close()
+
+
+def test_a_newer_schema_that_only_adds_is_worked_on_and_left_as_it_is(tmp_path: Path) -> None:
+    database = Database.in_directory(tmp_path)
+    bring_up_to_date(database)
+    with database.writing.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    bring_up_to_date(database)
+    require_current(database)
+    with database.read() as connection:
+        assert version_of(connection) == "9999"
+    database.close()
 
 
 def _is_ours(name: str | None, kind: str, _: object) -> bool:

@@ -51,3 +51,20 @@ async def test_an_open_page_hears_of_it_at_once_and_of_its_end(stage: Stage, liv
     await storage._look_again()
     assert b'<div id="storage" class="storage" role="status"></div>' in await anext(heard)
     reader.end()
+
+
+async def test_trouble_is_no_sign_of_life_while_the_database_is_not_heard(stage: Stage, live: Live) -> None:
+    """The page would take its numbers for true again."""
+    heard_at = stage.access.database.clock.now() - 7200  # longer than a heartbeat of this hub
+    stage.access.monitor.true_until = lambda: heard_at
+    reader: Any = live.subscribe(QueueView(), None, stage.access.monitor.revision)
+    heard = reader.frames()
+    storage = stage.access.writer.storage
+    storage.failed(Fault.AWAY, "connection timed out")
+    while b"start the database server" not in (told := await anext(heard)):
+        assert b"#liveness" not in told
+    assert b"#liveness" not in told
+    stage.access.monitor.true_until = stage.access.database.clock.now
+    await storage._look_again()
+    assert b"#liveness" in await anext(heard)
+    reader.end()

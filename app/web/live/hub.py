@@ -133,13 +133,15 @@ class Live:
             channel.greet_all(greeting)
 
     def _greeting(self) -> str:
-        """The sign of life, with the time up to which the page is known to be true; and the trouble of the storage."""
-        painter = self.easel.painter
-        liveness = painter.piece("liveness.html", dom.LIVENESS, at=self._access.monitor.true_until())
-        storage = painter.piece("storage.html", dom.STORAGE)
-        template = painter.environment.get_template("fragments/swaps.html")
+        """The sign of life, with the time up to which the page is known to be true; and the trouble of the storage.
+        While that time stands there is no sign of life: the page would take it for one that its numbers are true."""
+        painter, true_until = self.easel.painter, self._access.monitor.true_until()
         # Morphed, so that what stays as it is is not read out again.
-        swaps = [Swap(dom.LIVENESS, "outerHTML", liveness.html), Swap.whole(storage)]
+        swaps = [Swap.whole(painter.piece("storage.html", dom.STORAGE))]
+        if true_until >= self._access.database.clock.now() - self._heartbeat:
+            liveness = painter.piece("liveness.html", dom.LIVENESS, at=true_until)
+            swaps.insert(0, Swap(dom.LIVENESS, "outerHTML", liveness.html))
+        template = painter.environment.get_template("fragments/swaps.html")
         return template.render(swaps=swaps).strip()
 
     async def _end_with_the_server(self) -> None:
