@@ -87,7 +87,8 @@ def _refuse_newer(database: Database, found: str | None, works_from: str) -> Non
     if found is not None and found > HEAD and (not works_from or works_from > HEAD):
         too_old = f", and only those that know {works_from} may work on it" if works_from else ""
         raise DatabaseTrouble(
-            f"{database} was written by a newer Stepglass (schema {found}, this one knows {HEAD}{too_old}); use that version"
+            f"{database} was written by a newer Stepglass (schema {found}, this one knows {HEAD}{too_old}); "
+            "use that version"
             + (", or another data directory" if database.is_sqlite else " here, too; what already runs goes on")
         )
 
