@@ -26,6 +26,7 @@ from app import __version__, steps
 from app.catalog import DefinitionCatalog, DefinitionEditor
 from app.queue.announcing import hearing_others
 from app.queue.database import Database
+from app.queue.engine import Engine, settle_engine
 from app.queue.ownership import Ownership, owning
 from app.queue.retention import Keep
 from app.queue.schema import bring_up_to_date
@@ -68,6 +69,7 @@ from app.work.registry import AnyStepType
 from app.work.retention import Retention
 from app.work.runner import Runner
 from app.work.schedule import Scheduler
+from app.work.tickets import Tickets, drawing_tickets
 from app.work.watching import watch
 
 log = structlog.get_logger(__name__)
@@ -79,8 +81,9 @@ LAST_WRITES = 10.0
 class Stepglass:
     """A data directory that is ours, with its database and definitions. Made by `open_stepglass`."""
 
-    def __init__(self, settings: Settings, ownership: Ownership, database: Database) -> None:
+    def __init__(self, settings: Settings, ownership: Ownership, database: Database, engine: Engine) -> None:
         self._settings = settings
+        self._engine = engine
         loaded = load_step_types(steps, settings.steps)
         self._step_types = loaded.types
         self._loaded = loaded
@@ -131,13 +134,15 @@ class Stepglass:
             told.lease,
             alone=self.database.is_sqlite,
             limits=told.limits,
+            tickets=(tickets := Tickets() if self._engine == "procrastinate" and told.slots else None),
         )
         access.told_to_stop = runner.told_to_stop
         watching = asyncio.create_task(watch(catalog.files, writer))
         retention = Retention(self.database, writer, monitor, catalog.entries, catalog.keep, runner.swept)
         try:
             await runner.start()
-            async with retention.running():
+            drawing = drawing_tickets(tickets, self.database, monitor, writer, step_types, told.lease)
+            async with drawing, retention.running():
                 yield access
         finally:
             watching.cancel()
@@ -216,7 +221,7 @@ def open_stepglass(settings: Settings, command: str) -> Iterator[Stepglass]:
         database = Database.named(settings.database, settings.data, settings.synchronous)
         try:
             bring_up_to_date(database)
-            yield Stepglass(settings, ownership, database)
+            yield Stepglass(settings, ownership, database, settle_engine(database, settings.engine))
         finally:
             database.close()
 

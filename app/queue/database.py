@@ -42,6 +42,11 @@ _SESSION = (
     "-c idle_in_transaction_session_timeout=10s -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 "
     "-c tcp_keepalives_count=3 -c tcp_user_timeout=10s -c timezone=UTC"
 )
+_FIND_TICKETS = (
+    # Procrastinate's triggers name no schema.
+    "SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''), 'stepglass_engine'),"
+    " false)"
+)
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
@@ -179,6 +184,11 @@ class Database:
             **options,
         )
         if not read_only:
+
+            @sa.event.listens_for(engine, "connect")
+            def connect(connection: Any, _record: object) -> None:
+                connection.execute(_FIND_TICKETS)
+                connection.commit()
 
             @sa.event.listens_for(engine, "begin")
             def begin(connection: Connection) -> None:

@@ -1,7 +1,8 @@
-"""The embedded runner: claims what is to be done and sees it through, in the server's own process.
+"""The runner: claims what is to be done and sees it through, in the server's own process.
 
-It never polls. The step monitor tells it of steps to plan and of items to claim; a clock tells it of retries that
-fall due. `async def` handlers run on the event loop, up to `slots` at once; plain `def` handlers in worker processes.
+It never polls. The step monitor tells it of steps to plan and of items to claim, and a clock of retries that fall due;
+where Procrastinate hands out the work, tickets do. `async def` handlers run on the event loop, up to `slots` at once;
+plain `def` handlers in worker processes.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from app.queue.store.held import not_held
 from app.queue.store.limiting import set_type_limits
 from app.queue.store.owners import OwnerLost
 from app.queue.store.plan import ClaimedPlan, claim_plans
+from app.queue.store.tickets import running_steps_of
 from app.queue.store.waiting import begin_anew
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.deadlines import Deadlines
@@ -50,6 +52,7 @@ from app.work.processes import ProcessPool, default_size
 from app.work.step_type import StepType
 from app.work.storing import until_stored
 from app.work.sweeping import Sweeping
+from app.work.tickets import Room, Tickets
 from app.work.watch import Watch
 
 log = structlog.get_logger(__name__)
@@ -78,7 +81,7 @@ class Runner:
 
     `alone`: no other runner can be at work on the database, as a lock proves. Otherwise each watches over the others,
     and `lease` is how many seconds one that holds work may be silent. `limits`: those of step types, as (name, "2" or
-    "60/minute").
+    "60/minute"). `tickets`: those by which alone it claims; None: it claims whatever there is.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Runner:
         lease: float = LEASE,
         alone: bool = True,
         limits: Iterable[tuple[str, str]] = (),
+        tickets: Tickets | None = None,
     ) -> None:
         url = database.address
         self._writer = writer
@@ -104,7 +108,8 @@ class Runner:
         self._processes = ProcessPool(default_size(slots))
         self._offered = frozenset(step_types)
         self._limits = limits_by_type(limits)
-        self._lanes = Lanes(step_types)
+        self._tickets = tickets
+        self._lanes = Lanes(step_types, by_tickets=tickets is not None)
         self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
         self._process_work = ProcessWork(self._outbox, writer, url, self._processes, self._wake.set)
         self._planning = Planning(self._outbox, writer, url, self._processes, self._wake.set)
@@ -119,6 +124,8 @@ class Runner:
         self._stopping = False
         self._hurry = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
+        if tickets:
+            tickets.wake, tickets.room = self._wake.set, self._room
 
     @property
     def slots(self) -> int:
@@ -159,6 +166,8 @@ class Runner:
     def told_to_stop(self, hurry: bool) -> None:
         """The server is about to stop: claims no more. `hurry`: what runs is not waited for."""
         self._stopping = True
+        if self._tickets:
+            self._tickets.close()
         self._wake.set()
         if hurry:
             self._hurry.set()
@@ -230,6 +239,8 @@ class Runner:
                 await self._catch_up()
                 await self._claim_plans()
                 await self._claim_items()
+                if self._tickets:
+                    self._tickets.look()
             except WriteFailed:
                 await self._writer.storage.another_try()
                 self._wake.set()
@@ -263,13 +274,16 @@ class Runner:
             self._lanes.fill(step.step_id, 0.0)
 
     async def _claim_plans(self) -> None:
-        if not self._plans_waiting or self._slots == 0:
+        if self._slots == 0 or not (self._tickets.plans if self._tickets else self._plans_waiting):
             return
         self._plans_waiting = False
         self._stopped_meanwhile.clear()
         try:
             owner = self._lease.name
-            plans = await self._lease.write(claim_plans, self._slots, owner, self._offered)
+            if self._tickets:
+                plans = await self._tickets.claim_plans(self._lease)
+            else:
+                plans = await self._lease.write(claim_plans, self._slots, owner, self._offered)
         except Exception:
             self._plans_waiting = True
             raise
@@ -289,21 +303,34 @@ class Runner:
         assert step_type is not None  # only what is offered is claimed
         self._planning.start(plan, step_type)
 
+    def _room(self) -> Room:
+        if self._stopping or self._outbox.crowded:
+            return Room(0, 0)
+        return Room(self._slots - self._loop_work.running - self._process_work.running, self._process_work.free)
+
     async def _claim_items(self) -> None:
+        by_ticket = self._tickets.items() if self._tickets else {}
+        self._lanes.ask_for(by_ticket)
         await self._open_unknown_steps()
         if self._outbox.crowded:
             return  # a stored batch wakes us again
+        if self._tickets:
+            self._lanes.allow(by_ticket)
         free_slots = self._slots - self._loop_work.running - self._process_work.running
         most_in_chunk = self._process_work.most_in_chunk(self._slots)
         wanted = self._lanes.wanted(free_slots, self._process_work.free, most_in_chunk)
+        marks = self._lanes.marks(wanted)
+        wanted.update((step_id, 1) for step_id in by_ticket if not self._lanes.get(step_id))  # tickets for what is over
         if not wanted:
             if free_slots > 0:
                 self._wake_when_due()
             return  # an ending wakes us when nothing is free
-        marks = self._lanes.marks(wanted)
         self._items_stopped_meanwhile.clear()
         owner = self._lease.name
-        claimed = await self._lease.write(claim, wanted, owner)
+        if self._tickets:
+            claimed = await self._tickets.claim(self._lease, wanted)
+        else:
+            claimed = await self._lease.write(claim, wanted, owner)
         if owner != self._lease.name:
             return  # taken over before we heard that they are ours
         self._keep(claimed.items)
@@ -311,7 +338,7 @@ class Runner:
         for step_id in wanted:
             self._lanes.answered(step_id, step_id in gotten, step_id in claimed.limited)
         for step_id, due_at in claimed.due_at.items():
-            self._lanes.drained(step_id, due_at, marks[step_id])
+            self._lanes.drained(step_id, due_at, marks.get(step_id, 0))
         by_step: dict[int, list[Any]] = {}
         stopped: dict[int, list[Any]] = {}
         for item in claimed.items:
@@ -335,7 +362,8 @@ class Runner:
 
     async def _open_unknown_steps(self) -> None:
         unknown = self._lanes.unknown()
-        for step in await self._writer(steps_of, unknown) if unknown else []:
+        asked = running_steps_of if self._tickets else steps_of
+        for step in await self._writer(asked, unknown) if unknown else []:
             if step.step_id in self._lanes.unknown():  # it has not ended meanwhile
                 self._open(step)
         self._lanes.forget_unknown(unknown)
