@@ -26,7 +26,7 @@ from sqlalchemy.engine import Connection
 from app.queue.changes import Change, DocumentsChanged, ItemsStopped, MuchChanged, WorkStopped
 from app.queue.database import Database
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.tickets import enqueue
+from app.queue.tickets import enqueue
 from app.queue.whereabouts import told
 from app.queue.writer import Commit
 

@@ -16,8 +16,8 @@ from sqlalchemy.engine import Connection
 from app.queue.database import Database, DatabaseTrouble
 from app.queue.engine_fact import ENGINE
 from app.queue.storage_faults import cause_of
-from app.queue.store.tickets import make_for_everything
 from app.queue.tables import sequence
+from app.queue.tickets import make_for_everything
 
 Engine = Literal["embedded", "procrastinate"]
 _ENGINES: tuple[Engine, Engine] = ("embedded", "procrastinate")

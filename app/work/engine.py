@@ -18,9 +18,9 @@ from procrastinate.exceptions import ProcrastinateException
 
 from app.queue.changes import MuchChanged, StepReleased, WorkAdded
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.tickets import ITEMS, LATER, PLAN, Ticket, queue_of
 from app.queue.store.waiting import note_not_offered
 from app.queue.ticket_office import Order, TicketOffice
+from app.queue.tickets import ITEMS, LATER, PLAN, Ticket, queue_of
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.lease import BEATS
 from app.work.tickets import Tickets

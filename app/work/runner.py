@@ -31,15 +31,15 @@ from app.queue.database import Database
 from app.queue.limits import limits_by_type
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, release_plan, steps_of, workable_steps
+from app.queue.store.claim import ClaimedItem, ClaimedStep, release, release_plan, steps_of, workable_steps
 from app.queue.store.deadlines import end_overdue
 from app.queue.store.delete import deletions_begun
 from app.queue.store.held import not_held
 from app.queue.store.limiting import set_type_limits
 from app.queue.store.owners import OwnerLost
-from app.queue.store.plan import ClaimedPlan, claim_plans
-from app.queue.store.tickets import running_steps_of
+from app.queue.store.plan import ClaimedPlan
 from app.queue.store.waiting import begin_anew
+from app.queue.tickets import running_steps_of
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.deadlines import Deadlines
 from app.work.lanes import Lane, Lanes
@@ -52,7 +52,7 @@ from app.work.processes import ProcessPool, default_size
 from app.work.step_type import StepType
 from app.work.storing import until_stored
 from app.work.sweeping import Sweeping
-from app.work.tickets import Room, Tickets
+from app.work.tickets import Room, Tickets, claim_items, claim_plans
 from app.work.watch import Watch
 
 log = structlog.get_logger(__name__)
@@ -280,10 +280,7 @@ class Runner:
         self._stopped_meanwhile.clear()
         try:
             owner = self._lease.name
-            if self._tickets:
-                plans = await self._tickets.claim_plans(self._lease)
-            else:
-                plans = await self._lease.write(claim_plans, self._slots, owner, self._offered)
+            plans = await claim_plans(self._tickets, self._lease, self._slots, self._offered)
         except Exception:
             self._plans_waiting = True
             raise
@@ -327,10 +324,7 @@ class Runner:
             return  # an ending wakes us when nothing is free
         self._items_stopped_meanwhile.clear()
         owner = self._lease.name
-        if self._tickets:
-            claimed = await self._tickets.claim(self._lease, wanted)
-        else:
-            claimed = await self._lease.write(claim, wanted, owner)
+        claimed = await claim_items(self._tickets, self._lease, wanted)
         if owner != self._lease.name:
             return  # taken over before we heard that they are ours
         self._keep(claimed.items)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from app.queue.database import Database
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.claim import Claimed
+from app.queue.store import plan
+from app.queue.store.claim import Claimed, claim
 from app.queue.store.plan import ClaimedPlan
-from app.queue.store.tickets import Ticket, claim_by_tickets, claim_plans_by_tickets
+from app.queue.tickets import Ticket, claim_by_tickets, claim_plans_by_tickets
 from app.queue.writer import Writer
 from app.work.lease import Lease
 from app.work.step_type import StepType
@@ -82,7 +83,6 @@ class Tickets:
         return numbers
 
     async def claim(self, lease: Lease, wanted: Mapping[int, int]) -> Claimed:
-        """Raises OwnerLost or WriteFailed: then the tickets are as they were."""
         held: dict[int, list[Ticket]] = {}
         for ticket in self.held:
             if ticket.most:
@@ -92,7 +92,6 @@ class Tickets:
         return claimed
 
     async def claim_plans(self, lease: Lease) -> list[ClaimedPlan]:
-        """Raises OwnerLost or WriteFailed: then the tickets are as they were."""
         tickets = self.plans
         plans = await lease.write(claim_plans_by_tickets, lease.name, tickets)
         self._use_up([ticket.id for ticket in tickets])
@@ -103,6 +102,18 @@ class Tickets:
             _, future = self._held.get(ticket_id, (None, None))
             if future and not future.done():
                 future.set_result(True)
+
+
+def claim_items(tickets: Tickets | None, lease: Lease, wanted: Mapping[int, int]) -> Awaitable[Claimed]:
+    """Claims what is wanted (see `claim`). Raises OwnerLost or WriteFailed: then the tickets are as they were."""
+    return tickets.claim(lease, wanted) if tickets else lease.write(claim, wanted, lease.name)
+
+
+def claim_plans(
+    tickets: Tickets | None, lease: Lease, most: int, offered: Collection[str]
+) -> Awaitable[list[ClaimedPlan]]:
+    """Claims the steps to plan that there are tickets for; without tickets, whichever wait. Raises as `claim_items`."""
+    return tickets.claim_plans(lease) if tickets else lease.write(plan.claim_plans, most, lease.name, offered)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.engine import Connection
 
 from app.queue.changes import Change, PriorityChanged, StepReleased, WorkAdded
@@ -91,7 +91,7 @@ _PRIORITISE = (
     "UPDATE stepglass_engine.procrastinate_jobs SET priority = %s WHERE status = 'todo' AND priority <> %s"
     " AND coalesce(args ->> 'step', args ->> 'plan')::bigint IN (SELECT id FROM step_job WHERE manager_id = %s)"
 )
-_is_engine = select(exists().where(is_procrastinate))
+_is_engine = select(is_procrastinate)
 _running = select(step_job.c.id).where(
     step_job.c.id.in_(bindparam("step_ids", expanding=True)), step_job.c.status == Status.RUNNING
 )
