@@ -21,8 +21,9 @@ class PostgresMissing(Exception):
 
 
 @contextmanager
-def throwaway_cluster() -> Iterator[str]:
+def throwaway_cluster(durable: bool = False) -> Iterator[str]:
     """The URL of its `postgres` database. It listens on a socket in its own directory only, and is gone afterwards.
+    `durable`: it waits for the disk, as a benchmark has to.
 
     Raises PostgresMissing.
     """
@@ -33,7 +34,8 @@ def throwaway_cluster() -> Iterator[str]:
         if os.geteuid() == 0:
             shutil.chown(home, "postgres")
         _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
-        settings = f"-k {home} -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=200"
+        hasty = "" if durable else "-c fsync=off -c full_page_writes=off"
+        settings = f"-k {home} -c listen_addresses= -c max_connections=200 {hasty}"
         _run(programs / "pg_ctl", "-D", data, "-l", log, "-o", settings, "-w", "start", failure_log=log)
         try:
             yield f"postgresql+psycopg://postgres@/postgres?host={home}"

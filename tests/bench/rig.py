@@ -41,10 +41,10 @@ async def _measure(database: Database, step_type: str, items: int, slots: int) -
     writer = Writer(database, monitor.hear)
     runner = Runner(database, writer, monitor, StepTypes([no_op.NoOp, no_op.NoOpInProcess]), slots)
     await runner.start()
-    await _run_to_end(writer, monitor, step_type, 50)  # warm: processes are up, statements compiled
-    pages = asyncio.create_task(_read_pages(database))
+    await run_to_end(writer, monitor, step_type, 50)  # warm: processes are up, statements compiled
+    pages = asyncio.create_task(read_pages(database))
     began = perf_counter()
-    await _run_to_end(writer, monitor, step_type, items)
+    await run_to_end(writer, monitor, step_type, items)
     seconds = perf_counter() - began
     pages.cancel()
     await runner.stop()
@@ -54,7 +54,7 @@ async def _measure(database: Database, step_type: str, items: int, slots: int) -
     return items / seconds
 
 
-async def _run_to_end(writer: Writer, monitor: StepMonitor, step_type: str, items: int) -> None:
+async def run_to_end(writer: Writer, monitor: StepMonitor, step_type: str, items: int) -> None:
     ended = asyncio.Event()
 
     def hear(commit: Commit) -> None:
@@ -66,7 +66,7 @@ async def _run_to_end(writer: Writer, monitor: StepMonitor, step_type: str, item
         await ended.wait()
 
 
-async def _read_pages(database: Database) -> None:
+async def read_pages(database: Database) -> None:
     def read() -> None:
         with Snapshot.of(database) as snapshot:
             snapshot.statistics()

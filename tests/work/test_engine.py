@@ -136,7 +136,7 @@ async def test_a_pause_uses_up_tickets_and_who_resumes_makes_new_ones(works: Wor
         await works.write(pause_as, QUEUE, ANN)
         run = await works.start(step("log a", "log b"))
         async with asyncio.timeout(PATIENCE):
-            while works.waiting():  # nothing is committed that one could wait for
+            while works.waiting():  # noqa: ASYNC110, nothing is committed that one could wait for
                 await asyncio.sleep(0.01)
         await works.write(resume_as, QUEUE, ANN)
         assert (await works.ended(run)).counts.completed == 2
