@@ -49,7 +49,10 @@ def settle_engine(database: Database, wanted: str) -> Engine:
         with database.writing.begin() as connection:
             return _settle(database, connection, wanted)
     except sa.exc.DBAPIError as error:
-        raise DatabaseTrouble(f"{database} cannot be set up for its engine: {cause_of(error)}") from error
+        raise DatabaseTrouble(
+            f"{database} cannot be set up for its engine: {cause_of(error)}. Procrastinate needs the right to create "
+            f"its schema, stepglass_engine; --engine embedded does without."
+        ) from error
 
 
 def _settle(database: Database, connection: Connection, wanted: str) -> Engine:

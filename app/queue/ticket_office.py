@@ -4,10 +4,12 @@ what was claimed by them use them up. Imported where Procrastinate is at work, a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import psycopg
 import structlog
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
@@ -71,11 +73,17 @@ class TicketOffice(JobManager):
         super().__init__(connector)
         self._desk = desk
         self._drawn: deque[Job] = deque()
+        self.app = App(connector=connector)
+        self.app.job_manager = self
 
-    def app(self) -> App:
-        made = App(connector=self.connector)
-        made.job_manager = self
-        return made
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Raises ConnectorException."""
+        try:
+            async with self.app.open_async():
+                yield
+        except psycopg.Error as trouble:
+            raise ConnectorException from trouble
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
         """Several are drawn at once, as a draw is a transaction. None, unlike Procrastinate has it, only at the end."""

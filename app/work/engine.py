@@ -31,6 +31,11 @@ LOOK_EVERY = 1.0
 """Seconds after which tickets are looked for although nothing was heard: those that were given back, for one."""
 AGAIN_AFTER = 0.5
 """Seconds until Procrastinate's worker is run again when it has ended."""
+BEAT = 2.0
+"""Seconds between two heartbeats of Procrastinate's worker, at most: whatever its lease and theirs, the others must not
+take it for dead while it lives."""
+STOPPING = 5.0
+"""Seconds that giving back what was drawn may take at the end; then it is left to the others."""
 MOST_AT_ONCE = 50
 """Tickets in one draw."""
 IN_HAND = 2_000
@@ -85,11 +90,11 @@ class Engine:
                 self.tickets.close()
                 for timer in self._timers:
                     timer.cancel()
-                for each in (task, self._noting):
-                    if each:
-                        each.cancel()
-                        with suppress(asyncio.CancelledError):
-                            await each
+                ending = [each for each in (task, self._noting) if each]
+                for each in ending:
+                    each.cancel()
+                await asyncio.wait(ending, timeout=STOPPING)
+                task.cancel()  # if it still waits for the database
 
     async def _run(self) -> None:
         """Procrastinate's worker ends when it loses the database, one way or another: then it is run again."""
@@ -107,7 +112,7 @@ class Engine:
 
     async def _work(self) -> None:
         office = TicketOffice(self.url, self)
-        app = office.app()
+        app = office.app
 
         @app.task(name=ITEMS, queue="items", pass_context=True)
         async def items(context, step: int, most: int, again: bool = False) -> None:  # type: ignore[no-untyped-def]
@@ -121,7 +126,7 @@ class Engine:
 
         for queues in self._queues.values():
             queues.hopeful = True
-        async with app.open_async():
+        async with office.opened():
             rescuing = asyncio.create_task(self._rescue(office), name="rescue of tickets")
             try:
                 await app.run_worker_async(
@@ -129,8 +134,8 @@ class Engine:
                     concurrency=IN_HAND,
                     listen_notify=False,  # what was committed is heard already, many at a time
                     install_signal_handlers=False,
-                    update_heartbeat_interval=self.lease / BEATS,
-                    stalled_worker_timeout=self.lease,
+                    update_heartbeat_interval=min(BEAT, self.lease / BEATS),
+                    stalled_worker_timeout=self._dead_after,
                     shutdown_graceful_timeout=0,
                 )
             finally:
@@ -139,6 +144,10 @@ class Engine:
                     await rescuing
                 with suppress(ProcrastinateException):
                     await office.give_back_drawn()
+
+    @property
+    def _dead_after(self) -> float:
+        return max(self.lease, BEATS * BEAT)
 
     async def _hold(self, ticket: Ticket, queue: str) -> None:
         self._in_process[ticket.id] = queue in self._queues[_PROCESS].names
@@ -224,7 +233,7 @@ class Engine:
         while True:
             await asyncio.sleep(self.lease / BEATS)
             try:
-                tickets = await office.rescue(self.lease)
+                tickets = await office.rescue(self._dead_after)
             except ProcrastinateException as trouble:
                 log.warning("tickets of the dead could not be looked for", reason=str(trouble.__cause__ or trouble))
                 continue

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from procrastinate.schema import SchemaManager
 
 from app.queue import audit
 from app.queue.actor import Actor, Place
@@ -124,10 +125,13 @@ async def test_few_items_have_a_ticket_each_and_many_share_theirs(works: Worked)
     assert all(args.keys() == {"step", "most"} for args in tickets)
 
 
-async def test_a_wide_step_is_worked_to_its_end_by_two_at_once(works: Worked, postgres_queue: str) -> None:
+async def test_a_wide_step_is_worked_to_its_end_by_two_at_once(
+    works: Worked, postgres_queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.queue.tickets.FEW", 20)
     async with at(postgres_queue) as other, works.running(slots=16), other.running(slots=16, types=OTHER):
-        run = await works.ended(await works.start(step(*(f"log {n}" for n in range(520)))))
-    assert run.counts.completed == 520
+        run = await works.ended(await works.start(step(*(f"log {n}" for n in range(120)))))
+    assert run.counts.completed == 120
     assert works.waiting() == []
 
 
@@ -236,7 +240,9 @@ def test_sqlite_has_no_use_for_it(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_newer_procrastinate_is_refused_and_an_older_one_brought_up_to_date(postgres_database: str) -> None:
+def test_a_newer_procrastinate_is_refused_and_an_older_one_brought_up_to_date(
+    postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     database = Database(postgres_database)
     bring_up_to_date(database)
     settle_engine(database, "procrastinate")
@@ -245,9 +251,20 @@ def test_a_newer_procrastinate_is_refused_and_an_older_one_brought_up_to_date(po
         with database.writing.begin() as connection:
             connection.exec_driver_sql("UPDATE stepglass_engine.set_up_for SET migration = %s", (migration,))
 
+    newest = max(path.stem for path in Path(SchemaManager.get_migrations_path()).glob("*.sql"))
     set_up_for("99.00.00_01_of_times_to_come")
     with pytest.raises(EngineRefused, match=r"newer Procrastinate .*99.00.00_01"):
         settle_engine(database, "procrastinate")
+    set_up_for(newest)
+    (tmp_path / f"{newest}.sql").touch()
+    (tmp_path / "99.00.00_01_of_times_to_come.sql").write_text("ALTER TABLE procrastinate_jobs ADD kept int; SELECT 1")
+    monkeypatch.setattr(SchemaManager, "get_migrations_path", lambda: str(tmp_path))
+    settle_engine(database, "")
+    with database.read() as connection:
+        assert (
+            connection.exec_driver_sql("SELECT count(kept) FROM stepglass_engine.procrastinate_jobs").scalar_one() == 0
+        )
+    settle_engine(database, "")  # and once is enough
     database.close()
 
 
