@@ -69,7 +69,8 @@ class TicketOffice(JobManager):
 
     def __init__(self, url: str, desk: Desk) -> None:
         """`url`: as libpq has it."""
-        connector = PsycopgConnector(conninfo=url, min_size=1, max_size=3, timeout=5.0, kwargs={"options": _SESSION})
+        session = {"options": _SESSION, "autocommit": True}  # all that it asks is one statement each
+        connector = PsycopgConnector(conninfo=url, min_size=1, max_size=3, timeout=5.0, kwargs=session)
         super().__init__(connector)
         self._desk = desk
         self._drawn: deque[Job] = deque()
