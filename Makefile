@@ -44,6 +44,10 @@ chaos: .venv/installed-dev ## kill -9 at random instants, and see that nothing i
 screens: .venv/installed-dev system-packages ## Every page in every theme and width: accessibility and keyboard
 	SCREENS=all $(BIN)/python -m pytest -n 2 e2e/test_any_screen.py e2e/test_by_keyboard.py
 
+limits: .venv/installed-dev ## Print the model of how far it goes (docs/how-far-it-goes.md)
+	@$(BIN)/python -m tests.bench.limits
+.PHONY: limits
+
 screenshots: .venv/installed-dev system-packages ## Take the pictures of the documentation again
 	$(BIN)/python -m tests.screenshots
 

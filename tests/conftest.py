@@ -92,7 +92,7 @@ def postgres_queue(postgres_with_schema: str) -> Iterator[str]:
     with engine.begin() as connection:
         connection.execute(sa.text("SET lock_timeout = '20s'"))
         tables = ", ".join(metadata.tables)
-        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
         connection.execute(sa.insert(sequence), [{"name": "job", "value": 0}, {"name": "revision", "value": 0}])
 
 

@@ -23,9 +23,8 @@ class PostgresMissing(Exception):
 @contextmanager
 def throwaway_cluster(durable: bool = False) -> Iterator[str]:
     """The URL of its `postgres` database. It listens on a socket in its own directory only, and is gone afterwards.
-    `durable`: it waits for the disk, as a benchmark has to.
 
-    Raises PostgresMissing.
+    `durable`: what is committed is on the disk, as benchmarks want it; tests need no disk. Raises PostgresMissing.
     """
     programs = _programs()
     home = Path(tempfile.mkdtemp(prefix="stepglass-pg-"))  # short: a socket's path has at most 103 characters
@@ -34,8 +33,9 @@ def throwaway_cluster(durable: bool = False) -> Iterator[str]:
         if os.geteuid() == 0:
             shutil.chown(home, "postgres")
         _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
-        hasty = "" if durable else "-c fsync=off -c full_page_writes=off"
-        settings = f"-k {home} -c listen_addresses= -c max_connections=200 {hasty}"
+        settings = f"-k {home} -c listen_addresses= -c max_connections=200"
+        if not durable:
+            settings += " -c fsync=off -c full_page_writes=off"
         _run(programs / "pg_ctl", "-D", data, "-l", log, "-o", settings, "-w", "start", failure_log=log)
         try:
             yield f"postgresql+psycopg://postgres@/postgres?host={home}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import func, select, text
 from sqlalchemy.engine import Connection
 
-from app.queue import schedule_audit
+from app.queue import postgres_document_index, schedule_audit
 from app.queue.database import Database
 from app.queue.deletions import runs_being_deleted
 from app.queue.documents import category_of
@@ -247,9 +247,10 @@ def _found_documents(connection: Connection) -> Iterator[str]:
     for row in connection.execute(_categories):
         if row.category != category_of(row.details):
             yield f"document {row.id}: it is listed in category {row.category}, not in {category_of(row.details)}"
-    if connection.dialect.name == "sqlite":
-        for row in connection.execute(_index_gaps):
-            yield f"document {row.id}: a search for its text does not find it"
+    is_sqlite = connection.dialect.name == "sqlite"
+    gaps = connection.execute(_index_gaps).scalars() if is_sqlite else postgres_document_index.gaps(connection)
+    for document_id in gaps:
+        yield f"document {document_id}: a search for its text does not find it"
 
 
 def _times(connection: Connection) -> Iterator[str]:

@@ -8,7 +8,7 @@ from secrets import randbits
 
 from sqlalchemy.engine import Connection
 
-from app.queue.database import Database
+from app.queue.database import TRANSACTION, Database
 
 _OWN = "commit"
 _LEAVE = "INSERT INTO sequence (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -31,7 +31,7 @@ class CommitMark:
     def left_in(cls, connection: Connection, revision: int) -> CommitMark:
         """Marks the transaction. `revision`: that which it makes, a mark already; 0 if it makes none."""
         if connection.dialect.name == "postgresql":
-            return cls("", connection.exec_driver_sql("SELECT txid_current()").scalar_one())
+            return cls("", connection.info[TRANSACTION])
         if revision:
             return cls("revision", revision)
         made = cls(_OWN, randbits(62))

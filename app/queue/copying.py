@@ -17,11 +17,12 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from app.queue import postgres_document_index
 from app.queue.database import Database, DatabaseTrouble
 from app.queue.engine_fact import ENGINE
 from app.queue.schema import HEAD, UNFINISHED_COPY, require_current, version_of, version_table
 from app.queue.status import Status
-from app.queue.tables import metadata, sequence, step_job, worker_job
+from app.queue.tables import document, metadata, sequence, step_job, worker_job
 
 ROWS_AT_ONCE = 1_000
 COPIED_FROM = "copied_from"
@@ -115,6 +116,8 @@ def _copy_table(reading: Connection, target: Database, table: sa.Table) -> Itera
         for batch in found.mappings().partitions():
             with target.writing.begin() as connection:
                 connection.execute(sa.insert(table), list(map(dict, batch)))
+                if table is document and not target.is_sqlite:  # which indexes by itself what is inserted
+                    postgres_document_index.learn(connection, ((row["id"], row["title"], row["body"]) for row in batch))
             done += len(batch)
             yield Progress(table.name, done, rows)
 

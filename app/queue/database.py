@@ -32,6 +32,8 @@ FILE_NAME = "stepglass.db"
 LARGEST_WAL = 64 << 20
 """Bytes to which the write-ahead log is cut back after a long read let it grow."""
 _PATH = "path:"
+TRANSACTION = "transaction"
+"""By which a connection to PostgreSQL that writes knows the number of its transaction."""
 OLDEST_POSTGRES = 15
 _WRITE_LOCK = 0x57E9_61A5
 """The advisory lock that a transaction which writes holds to its end."""
@@ -47,6 +49,12 @@ _FIND_TICKETS = (
     "SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''), 'stepglass_engine'),"
     " false)"
 )
+_READS = " -c default_transaction_read_only=on"
+# PostgreSQL keeps the plan of a statement that it has carried out five times, for as long as it has not looked at its
+# tables anew, and that is a minute. One made for a table of twenty rows would go through thousands for every batch.
+_WRITES = " -c default_transaction_isolation=read\\ committed -c plan_cache_mode=force_custom_plan"
+# One round trip. What comes before a BEGIN in the same query is part of the transaction that it begins.
+_BEGIN_WRITING = f"SELECT pg_advisory_xact_lock({_WRITE_LOCK}), txid_current(); BEGIN"
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
@@ -175,12 +183,12 @@ class Database:
         return engine
 
     def _postgres(self, read_only: bool, options: dict[str, Any]) -> Engine:
-        session = _SESSION + (" -c default_transaction_read_only=on" if read_only else "")
+        session = _SESSION + (_READS if read_only else _WRITES)
         engine = sa.create_engine(
             self.url,
-            isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
+            isolation_level="REPEATABLE READ" if read_only else "AUTOCOMMIT",  # a BEGIN of its own, below
             connect_args={**_LOST_AFTER, "connect_timeout": 5, "application_name": "stepglass", "options": session},
-            pool_pre_ping=True,
+            pool_pre_ping=read_only,
             **options,
         )
         if not read_only:
@@ -192,7 +200,7 @@ class Database:
 
             @sa.event.listens_for(engine, "begin")
             def begin(connection: Connection) -> None:
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+                _, connection.info[TRANSACTION] = connection.exec_driver_sql(_BEGIN_WRITING).one()
 
         return engine
 

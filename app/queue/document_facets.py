@@ -21,7 +21,7 @@ def facets(connection: Connection, matching: DocumentFilter, asked: Asked, total
     """The source types, categories and tags of the documents that match, `total` in all; not those tags that all have
     to carry."""
     source_types, categories = _kinds(connection, asked.all)
-    tags = _tags(connection, matching, asked.all, total)
+    tags = _tags(connection, matching, asked, total)
     return DocumentFacets(_first(source_types), _first(categories), _first(tags), len(tags))
 
 
@@ -37,13 +37,10 @@ def _kinds(connection: Connection, conditions: Sequence[ColumnElement[bool]]) ->
     return source_types, categories
 
 
-def _tags(
-    connection: Connection, matching: DocumentFilter, conditions: Sequence[ColumnElement[bool]], total: int
-) -> Counter[str]:
+def _tags(connection: Connection, matching: DocumentFilter, asked: Asked, total: int) -> Counter[str]:
     query = select(document_tag.c.tag, func.count().label("number")).group_by(document_tag.c.tag)
-    if conditions:
-        of_documents = looked_up(document_tag.c.document_id, total)
-        query = query.where(of_documents.in_(select(document.c.id).where(*conditions)))
+    if asked.all:
+        query = query.where(looked_up(document_tag.c.document_id, total).in_(asked.ids))
     if matching.tags:
         query = query.where(document_tag.c.tag.not_in(matching.tags))
     return Counter({row.tag: row.number for row in connection.execute(query)})

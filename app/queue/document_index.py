@@ -7,9 +7,11 @@ _FORGET = """INSERT INTO document_text (document_text, rowid, title, body)
 VALUES ('delete', old.id, old.title, old.body);"""
 _LEARN = "INSERT INTO document_text (rowid, title, body) VALUES (new.id, new.title, new.body);"
 
+TOKENIZE = "unicode61 remove_diacritics 2"
+"""What a word is: letters and digits of all languages, whatever their case and accents."""
 CREATE = (
     "CREATE VIRTUAL TABLE document_text USING fts5"
-    " (title, body, content='document', content_rowid='id', tokenize='unicode61 remove_diacritics 2')",
+    f" (title, body, content='document', content_rowid='id', tokenize='{TOKENIZE}')",
     f"CREATE TRIGGER document_text_made AFTER INSERT ON document BEGIN {_LEARN} END",
     f"CREATE TRIGGER document_text_removed AFTER DELETE ON document BEGIN {_FORGET} END",
     "CREATE TRIGGER document_text_changed AFTER UPDATE OF title, body ON document"

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.engine import Connection
 
 from app.queue.document_records import DocumentPage, DocumentRecord, head_of
-from app.queue.document_text import Marker, found_once, holds, is_read_for
+from app.queue.document_text import Marker, found_once, holds, ids_in_postgres, is_read_for, looked_up
 from app.queue.places import BadCursor, place_number
 from app.queue.tables import document, document_tag, step_job, worker_job
 
@@ -76,6 +76,8 @@ class Asked:
     of_steps: list[ColumnElement[bool]]
     number: int | None = None
     """How many documents match, if they have been looked for already."""
+    found: Any = None
+    """Then the query of their ids."""
 
     @classmethod
     def by(cls, connection: Connection, matching: DocumentFilter) -> Asked:
@@ -84,11 +86,20 @@ class Asked:
         if _is_of_steps(matching):
             of_steps.append(document.c.created_by_step.in_([step_id for step_id, _ in _steps(connection, matching)]))
         asked = cls(_asked(connection, matching), of_steps)
-        costs = matching.tags or (matching.text is not None and is_read_for(matching.text))
-        if costs and connection.dialect.name == "sqlite":
-            is_found, number = found_once(connection, document.c.id, asked.all)
-            return cls([is_found], [], number)
-        return asked
+        ids: Any = document.c.id
+        conditions = asked.all
+        if matching.text is not None and connection.dialect.name != "sqlite":
+            ids = ids_in_postgres(matching.text)
+            conditions = [ids.in_(asked.ids)] if conditions else []
+        elif not matching.tags and (matching.text is None or not is_read_for(matching.text)):
+            return asked
+        found, number = found_once(connection, ids, conditions)
+        return cls([looked_up(document.c.id, number).in_(found)], [], number, found)
+
+    @property
+    def ids(self) -> Any:
+        """The query of the ids of the documents that match."""
+        return select(document.c.id).where(*self.all) if self.found is None else self.found
 
     @property
     def all(self) -> list[ColumnElement[bool]]:
@@ -104,11 +115,12 @@ def page(
         steps = _steps(connection, matching)
         total = sum(number for _, number in steps)
         # A step at a time, as each has its documents in order; those of a run would have to be sorted.
-        of_steps = (_ids(connection, [document.c.created_by_step == each], before, limit + 1) for each, _ in steps)
+        made_by = (select(document.c.id).where(document.c.created_by_step == each) for each, _ in steps)
+        of_steps = (_first(connection, each, before, limit + 1) for each in made_by)
         ids = nlargest(limit + 1, (each for ids in of_steps for each in ids))
     else:
         total = _number(connection, asked.all) if asked.number is None else asked.number
-        ids = _ids(connection, asked.all, before, limit + 1)
+        ids = _first(connection, asked.ids, before, limit + 1)
     following = str(ids[limit - 1]) if len(ids) > limit else None
     return DocumentPage(total, _documents(connection, ids[:limit], matching), following)
 
@@ -133,7 +145,7 @@ def _asked(connection: Connection, matching: DocumentFilter) -> list[ColumnEleme
         maker = document.c.created_by_worker
         conditions.append(document.c.updated_by_worker == matching.changed_by)
         conditions.append(or_(maker.is_(None), maker != matching.changed_by))
-    if matching.text is not None:
+    if matching.text is not None and connection.dialect.name == "sqlite":
         conditions.append(holds(connection, matching.text))
     for tag in matching.tags:
         conditions.append(document.c.id.in_(select(document_tag.c.document_id).where(document_tag.c.tag == tag)))
@@ -165,12 +177,11 @@ def _number(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -
     return number
 
 
-def _ids(
-    connection: Connection, conditions: Sequence[ColumnElement[bool]], before: int | None, limit: int
-) -> list[int]:
-    query: Any = select(document.c.id).where(*conditions).order_by(document.c.id.desc()).limit(limit)
+def _first(connection: Connection, ids: Any, before: int | None, limit: int) -> list[int]:
+    found = ids.subquery()
+    query = select(found.c.id).order_by(found.c.id.desc()).limit(limit)
     if before is not None:
-        query = query.where(document.c.id < before)
+        query = query.where(found.c.id < before)
     return list(connection.execute(query).scalars())
 
 

@@ -1,8 +1,8 @@
-"""Looking for text in documents: an index of their words on SQLite, the documents themselves on PostgreSQL.
+"""Looking for text in documents, in the index of their words that each of the databases has.
 
-Everything that the two databases do differently is here. All words have to be there, whatever their case; one with a
-star at its end also finds longer ones. What stands in double quotes has to be there word by word. A text without any
-letter or digit is looked for as it stands.
+Everything that the two databases do differently is here and in `postgres_document_index`. All words have to be there,
+whatever their case; one with a star at its end also finds longer ones. What stands in double quotes has to be there
+word by word. A text without any letter or digit is looked for as it stands.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlalchemy.engine import Connection
 
+from app.queue import postgres_document_index as index
 from app.queue.document_records import MarkedText
 from app.queue.tables import document
 from app.queue.text_search import contains
@@ -27,7 +28,6 @@ MOST_WORDS = 100
 
 _PIECE = re.compile(r'"([^"]*)"?|([^\s"]+)')
 _WORD = re.compile(r"[^\W_]+")
-_NO_LETTER = r"[^[:alnum:]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +53,39 @@ def _wanted(text: str) -> Iterator[Wanted]:
             yield Wanted(phrase or word, words, word.endswith("*"))
 
 
-def holds(connection: Connection, text: str) -> ColumnElement[bool]:
-    """The condition that a document's title or body holds what is looked for."""
+def ids_in_postgres(text: str) -> Any:
+    """The ids of the documents whose title or body holds what is looked for, as one column."""
+    wanted = [(each.text, each.is_beginning) for each in wanted_in(text)]
+    query = index.ids_with_words(wanted) if wanted else index.ids_with_signs(text)
+    return query.subquery().c[0]
+
+
+def holds(connection: Connection, text: str) -> Any:
+    """For SQLite: the condition that a document's title or body holds what is looked for."""
     wanted = wanted_in(text)
     if not wanted:
         return contains(connection, document.c.title, text) | contains(connection, document.c.body, text)
-    if connection.dialect.name != "sqlite":
-        return sa.and_(*(_says(document.c.title, each) | _says(document.c.body, each) for each in wanted))
     matches = sa.literal_column("document_text").bool_op("MATCH")(_query(wanted))
-    return found_once(connection, _index.c.rowid, [matches])[0]
+    found, number = found_once(connection, _index.c.rowid, [matches])
+    return looked_up(document.c.id, number).in_(found)
 
 
 def is_read_for(text: str) -> bool:
-    """Whether every document has to be read to find the text: the index knows words only."""
+    """Whether every document has to be read to find the text: the index of SQLite knows words only."""
     return not wanted_in(text)
 
 
-def found_once(
-    connection: Connection, ids: Any, conditions: Sequence[ColumnElement[bool]]
-) -> tuple[ColumnElement[bool], int]:
-    """A condition that holds for the documents of these ids alone, and their number. They are not looked for again,
-    although the total, a page and the facets all ask for them. For SQLite."""
-    number, found = connection.execute(
-        sa.select(sa.func.count(), sa.func.json_group_array(ids)).where(*conditions)
-    ).one()
-    values = sa.select(sa.func.json_each(found).table_valued("value").c.value)
-    is_among: ColumnElement[bool] = looked_up(document.c.id, number).in_(values)
-    return is_among, number
+def found_once(connection: Connection, ids: Any, conditions: Sequence[ColumnElement[bool]]) -> tuple[Any, int]:
+    """A query of these ids that does not look for them again, although the total, a page and the facets all ask for
+    them; and their number."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    # They stay the text as which a database can say and read them.
+    all_ids = sa.func.json_group_array(ids) if is_sqlite else sa.cast(sa.func.array_agg(ids), sa.String())
+    number, found = connection.execute(sa.select(sa.func.count(), all_ids).where(*conditions)).one()
+    if is_sqlite:
+        return sa.select(sa.func.json_each(found).table_valued("value").c.value.label("id")), number
+    listed = sa.cast(sa.literal(found or "{}"), sa.ARRAY(sa.BigInteger()))
+    return sa.select(sa.func.unnest(listed).label("id")), number
 
 
 def looked_up(column: Any, number: int) -> Any:
@@ -95,12 +101,6 @@ def _query(wanted: tuple[Wanted, ...]) -> str:
     """In the language of the index, where nothing in quotes means anything. It knows best what is a word: about the
     rarest characters it does not agree with others."""
     return " ".join(f'"{each.text}"{"*" if each.is_beginning else ""}' for each in wanted)
-
-
-def _says(column: Any, wanted: Wanted) -> ColumnElement[bool]:
-    end = "" if wanted.is_beginning else f"($|{_NO_LETTER})"
-    found: ColumnElement[bool] = column.bool_op("~*")(f"(^|{_NO_LETTER}){f'{_NO_LETTER}+'.join(wanted.words)}{end}")
-    return found
 
 
 BEFORE, EXCERPT = 60, 260

@@ -315,8 +315,9 @@ class DocumentRow(SQLModel, table=True):
             for saved in ("created", "updated")
             for given in [sa.text(f"{saved}_by_worker IS NOT NULL")]
         ),
-        # Both together, so that documents are counted by either without being read: bodies may be long.
+        # Together, so that documents are counted by any of them without being read: bodies may be long.
         sa.Index("document_by_category", "category", "source_type"),
+        sa.Index("document_by_step", "created_by_step", "category", "source_type"),
         sa.Index("document_by_time", "created_at"),
     )
 

@@ -2,12 +2,12 @@
 
 SQLAlchemy prepares the parameters of every row in Python, which costs about as much as SQLite needs to write the
 row. Here the caller gives each value in its stored form (a status as its text, JSON as encoded text), and only the
-driver is left.
+driver is left. How PostgreSQL gets many rows is told in `row_arrays`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -16,7 +16,8 @@ from sqlalchemy import Table, insert
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.sql.dml import Update
 
-Row = Mapping[str, Any]
+from app.queue import row_arrays
+from app.queue.row_arrays import Row, constants_of
 
 ROWS_AT_ONCE = 50
 """Rows that one INSERT on SQLite brings. Half the work per row; and the driver lets go of the interpreter's lock for
@@ -30,7 +31,7 @@ class PreparedInsert:
         every = [column.name for column in table.columns]
         self._columns = list(columns or every)
         assert self._columns == [name for name in every if name in self._columns]
-        self._statement = insert(table)
+        self._table = table
         self._by_dialect: dict[str, Callable[[Connection, Sequence[tuple[Any, ...]]], None]] = {}
 
     def execute(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -42,17 +43,12 @@ class PreparedInsert:
         self._by_dialect[dialect.name](connection, rows)
 
     def _compile(self, dialect: Dialect) -> Callable[[Connection, Sequence[tuple[Any, ...]]], None]:
-        compiled: Any = self._statement.compile(dialect=dialect, column_keys=self._columns)
-        one = str(compiled)
-        if not compiled.positional:
-            return lambda connection, rows: _insert_named(connection, one, self._columns, rows)
+        if dialect.name == "postgresql":
+            return row_arrays.insert_of(self._table, self._columns, dialect)
+        one = str(insert(self._table).compile(dialect=dialect, column_keys=self._columns))
         of_one_row = ", ".join("?" * len(self._columns))
         many = one + f", ({of_one_row})" * (ROWS_AT_ONCE - 1)
         return lambda connection, rows: _insert_together(connection, one, many, rows)
-
-
-def _insert_named(connection: Connection, sql: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    connection.exec_driver_sql(sql, [dict(zip(columns, row, strict=True)) for row in rows])
 
 
 def _insert_together(connection: Connection, one: str, many: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -64,11 +60,11 @@ def _insert_together(connection: Connection, one: str, many: str, rows: Sequence
 
 
 class PreparedUpdate:
-    """One UPDATE for many rows."""
+    """One UPDATE for many rows, each of which finds another row of the table, or none."""
 
     def __init__(self, statement: Update) -> None:
         self._statement = statement
-        self._by_dialect: dict[str, tuple[str, Callable[[Sequence[Row]], list[Any]]]] = {}
+        self._by_dialect: dict[str, Callable[[Connection, Sequence[Row]], int]] = {}
 
     def execute(self, connection: Connection, rows: Sequence[Row]) -> int:
         """Runs the statement for each row; returns how many rows of the table it touched in all."""
@@ -77,20 +73,16 @@ class PreparedUpdate:
         dialect = connection.dialect
         if dialect.name not in self._by_dialect:
             self._by_dialect[dialect.name] = self._compile(dialect)
-        sql, parameters_of = self._by_dialect[dialect.name]
-        return connection.exec_driver_sql(sql, parameters_of(rows)).rowcount
+        return self._by_dialect[dialect.name](connection, rows)
 
-    def _compile(self, dialect: Dialect) -> tuple[str, Callable[[Sequence[Row]], list[Any]]]:
+    def _compile(self, dialect: Dialect) -> Callable[[Connection, Sequence[Row]], int]:
+        if dialect.name == "postgresql":
+            return row_arrays.update_of(self._statement, dialect)
         compiled: Any = self._statement.compile(dialect=dialect)
-        processors = compiled._bind_processors
-        constants = {
-            name: processors[name](value) if name in processors else value
-            for name, value in compiled.params.items()
-            if not compiled.binds[name].required
-        }
-        if not compiled.positional:
-            return str(compiled), lambda rows: [{**constants, **row} for row in rows]
-        in_order = itemgetter(*compiled.positiontup)
-        if not constants:
-            return str(compiled), lambda rows: [in_order(row) for row in rows]
-        return str(compiled), lambda rows: [in_order({**constants, **row}) for row in rows]
+        sql, constants, in_order = str(compiled), constants_of(compiled), itemgetter(*compiled.positiontup)
+
+        def execute(connection: Connection, rows: Sequence[Row]) -> int:
+            values = [in_order({**constants, **row} if constants else row) for row in rows]
+            return connection.exec_driver_sql(sql, values).rowcount
+
+        return execute

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from app.queue import postgres_document_index
 from app.queue.database import Database, DatabaseTrouble
 from app.queue.storage_faults import cause_of
 from app.queue.tables import metadata, sequence
 
-HEAD = "0013"
+HEAD = "0015"
 """The newest revision in `migrations/versions`."""
 
 UNFINISHED_COPY = "copying"
@@ -40,6 +41,7 @@ def bring_up_to_date(database: Database) -> None:
         with database.writing.connect() as connection:
             found = version_of(connection)
         if found == HEAD:
+            _index_documents(database)
             return
         _refuse_newer(database, found)
         if found is None:
@@ -98,6 +100,17 @@ def _create(database: Database) -> None:
         version_table.create(connection)
         connection.execute(sa.insert(sequence), [{"name": "job", "value": 0}, {"name": "revision", "value": 0}])
         connection.execute(sa.insert(version_table), {"version_num": HEAD})
+
+
+def _index_documents(database: Database) -> None:
+    """Those that were saved since by a process of an earlier version, which does not know the index of PostgreSQL."""
+    if database.is_sqlite:
+        return
+    with database.read() as connection:
+        misses_some = postgres_document_index.misses_some(connection)
+    if misses_some:
+        with database.writing.begin() as writing:
+            postgres_document_index.learn_missing(writing)
 
 
 def migrate(database: Database, revision: str = HEAD) -> None:

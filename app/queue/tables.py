@@ -15,6 +15,7 @@ from app.queue import (
     limit_models,
     models,
     owner_models,
+    postgres_document_index,
 )
 
 metadata = SQLModel.metadata
@@ -54,11 +55,14 @@ pause = _table(control_models.PauseRow)
 owner = _table(owner_models.OwnerRow)
 
 
-def _ddl(statement: str) -> Any:
+def _ddl(statement: str, dialect: str) -> Any:
     made: Any = sa.DDL(statement)  # type: ignore[no-untyped-call]
-    return made.execute_if(dialect="sqlite")
+    return made.execute_if(dialect=dialect)
 
 
 for _statement in document_index.CREATE:
-    sa.event.listen(document, "after_create", _ddl(_statement))
-sa.event.listen(document, "before_drop", _ddl(document_index.DROP))
+    sa.event.listen(document, "after_create", _ddl(_statement, "sqlite"))
+for _statement in (*postgres_document_index.TABLE, *postgres_document_index.INDEXES):
+    sa.event.listen(document, "after_create", _ddl(_statement, "postgresql"))
+for _dialect in ("sqlite", "postgresql"):
+    sa.event.listen(document, "before_drop", _ddl(document_index.DROP, _dialect))

@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import structlog
 from sqlalchemy import bindparam, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 
 from app.queue.changes import Change, distinct
 from app.queue.commit_marks import CommitMark
@@ -200,10 +201,14 @@ class Writer:
     def _commit(self, connection: Connection, batch: list[_Operation]) -> Commit | None:
         """Raises whatever keeps the batch from being stored, once that is certain; or OutcomeUnknown."""
         try:
-            connection.begin()
+            _begin(connection)
             transaction = Transaction(connection, time.time())
-            for operation in batch:
-                self._perform(operation, transaction)
+            if len(batch) == 1:
+                if not self._perform_alone(batch[0], transaction):
+                    return None
+            else:
+                for operation in batch:
+                    self._perform(operation, transaction)
             changes = distinct(transaction.changes)
             commit = Commit(transaction.new_revision(), changes) if changes else None
             if commit and self._announce:
@@ -237,6 +242,18 @@ class Writer:
                     ) from error
             self._closing.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    @staticmethod
+    def _perform_alone(operation: _Operation, transaction: Transaction) -> bool:
+        """An operation that has a transaction to itself needs no savepoint. If it fails, all is undone."""
+        try:
+            operation.result = operation.run(transaction)
+        except Exception as error:
+            if fault_of(error):
+                raise
+            operation.error = error
+            transaction.connection.rollback()
+        return operation.error is None
 
     @staticmethod
     def _perform(operation: _Operation, transaction: Transaction) -> None:
@@ -280,6 +297,16 @@ class Writer:
         refusal = WriteFailed(self.trouble or cause_of(error))
         refusal.__cause__ = error
         return refusal
+
+
+def _begin(connection: Connection) -> None:
+    """A connection that was lost while nobody used it is made anew."""
+    try:
+        connection.begin()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        connection.begin()
 
 
 def touch(transaction: Transaction) -> None:

@@ -92,12 +92,14 @@ class Lanes:
     def step_type(self, name: str) -> type[StepType[Any]] | None:
         return self._step_types.get(name)
 
-    def open(self, step: ClaimedStep) -> None:
-        self._unknown.discard(step.step_id)
+    def open(self, step: ClaimedStep, is_empty: bool = False) -> None:
+        """`is_empty`: it is known to have no items yet, and needs no asking before it is filled."""
         if step.step_id not in self._lanes:
             lane = self._lanes[step.step_id] = Lane(step, self.step_type(step.type))
             lane.priority = self._priorities.get(step.manager_id, step.priority)
             lane.allowed = 0 if self._by_tickets else None
+            lane.has_work = not is_empty or step.step_id in self._unknown
+        self._unknown.discard(step.step_id)
 
     def close(self, step_id: int) -> None:
         self._lanes.pop(step_id, None)

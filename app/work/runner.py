@@ -290,7 +290,7 @@ class Runner:
         self._keep(plans)
         for plan in plans:
             if plan.step.step_id not in self._stopped_meanwhile:
-                self._open(plan.step)
+                self._open(plan.step, is_empty=plan.attempt == 1)
                 self._plan(plan)
             else:  # stopped, and perhaps begun anew, while the claim was on its way
                 self._spawn(until_stored(self._writer, release_plan, plan.step.step_id, plan.attempt))
@@ -362,8 +362,8 @@ class Runner:
                 self._open(step)
         self._lanes.forget_unknown(unknown)
 
-    def _open(self, step: ClaimedStep) -> None:
-        self._lanes.open(step)
+    def _open(self, step: ClaimedStep, is_empty: bool = False) -> None:
+        self._lanes.open(step, is_empty)
         self._deadlines.watch(step.manager_id, step.deadline)
 
     async def _end_overdue(self, manager_id: int, reached: float) -> None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import psycopg
 
 from app.queue.database import Database
 from app.queue.failure_pattern import pattern_of
@@ -77,6 +79,18 @@ class _Step:
     documents: int = 0
 
 
+Rows = Iterable[tuple[Any, ...]]
+
+
+class Filler(Protocol):
+    """What puts rows into a database, all of them in one transaction."""
+
+    def insert(self, table: str, columns: Sequence[str], rows: Rows) -> None: ...
+
+    def execute(self, statement: str, *values: Any) -> None:
+        """`statement`: with a `?` for each value."""
+
+
 def fill(folder: Path, items: int) -> Filled:
     """Makes the database of that data directory."""
     database = Database.in_directory(folder)
@@ -85,27 +99,67 @@ def fill(folder: Path, items: int) -> Filled:
     connection = sqlite3.connect(folder / "stepglass.db", isolation_level=None)
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("PRAGMA cache_size=-200000")
-    filled = _Filling(connection, items).fill()
+    connection.execute("BEGIN IMMEDIATE")
+    filled = _Filling(_SQLite(connection), items).fill()
+    connection.execute("COMMIT")
     connection.close()
     return filled
 
 
+def fill_postgresql(database: Database, items: int) -> Filled:
+    """Makes the tables of that database, and lets PostgreSQL learn what is in them, as it does by itself in time."""
+    bring_up_to_date(database)
+    with psycopg.connect(database.libpq_url) as connection:
+        connection.execute("SET session_replication_role = replica")  # no foreign key is looked after: it takes minutes
+        filled = _Filling(_PostgreSQL(connection), items).fill()
+    with psycopg.connect(database.libpq_url, autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE)")
+    return filled
+
+
+@dataclass
+class _SQLite:
+    connection: sqlite3.Connection
+
+    def insert(self, table: str, columns: Sequence[str], rows: Rows) -> None:
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        rows = iter(rows)
+        while batch := list(islice(rows, BATCH)):
+            self.connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", batch)  # noqa: S608
+
+    def execute(self, statement: str, *values: Any) -> None:
+        self.connection.execute(statement, values)
+
+
+@dataclass
+class _PostgreSQL:
+    connection: psycopg.Connection[Any]
+
+    def insert(self, table: str, columns: Sequence[str], rows: Rows) -> None:
+        first = 1 if table == "document" else 0  # their ids are given by PostgreSQL
+        names = ", ".join(columns[first:])
+        with self.connection.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN".encode()) as copy:
+            for row in rows:
+                copy.write_row(row[first:])
+
+    def execute(self, statement: str, *values: Any) -> None:
+        self.connection.execute(statement.replace("?", "%s").encode(), values)
+
+
 class _Filling:
-    def __init__(self, connection: sqlite3.Connection, items: int) -> None:
-        self._connection = connection
+    def __init__(self, filler: Filler, items: int) -> None:
+        self._filler = filler
         self._items = items
         self._last_id = 0
         self._minutes: Counter[tuple[int, Status]] = Counter()
         self._filled = Filled(items=items)
 
     def fill(self) -> Filled:
-        self._connection.execute("BEGIN IMMEDIATE")
         for number in range(RUNS):
             self._run(number)
         self._insert("minute_counter", [(minute, status, n) for (minute, status), n in self._minutes.items()])
-        self._connection.execute("UPDATE sequence SET value = ? WHERE name = 'job'", (self._last_id,))
-        self._connection.execute("UPDATE sequence SET value = ? WHERE name = 'revision'", (self._items,))
-        self._connection.execute("COMMIT")
+        self._filler.execute("UPDATE sequence SET value = ? WHERE name = 'job'", self._last_id)
+        self._filler.execute("UPDATE sequence SET value = ? WHERE name = 'revision'", self._items)
         return self._filled
 
     def _run(self, number: int) -> None:
@@ -155,10 +209,8 @@ class _Filling:
         self._insert("failure_group", [(step.id, pattern, *group, 0, None) for pattern, group in step.groups.items()])
         if failed := step.statuses[Status.FAILED]:
             self._insert("open_failure", [(step.id, failed)])
-        self._connection.execute(
-            "UPDATE step_job SET log_count = ?, document_count = ? WHERE id = ?",
-            (step.levels.total(), step.documents, step.id),
-        )
+        counts = "UPDATE step_job SET log_count = ?, document_count = ? WHERE id = ?"
+        self._filler.execute(counts, step.levels.total(), step.documents, step.id)
 
     def _worker_rows(self, step: _Step) -> Iterator[tuple[Any, ...]]:
         patterns = [pattern_of(error.format(1)) for error in ERRORS]
@@ -183,7 +235,7 @@ class _Filling:
                 *(worker_id, step.manager_id, step.id, f"src/module_{place % 977}/file_{place}.py", status, ""),
                 *(0 if status is Status.PENDING else 1, 0.0, json.dumps({"path": f"file_{place}.py"})),
                 *('{"lines":120}' if status is Status.COMPLETED else None, error, error and f"Traceback\n  {error}"),
-                *(pattern, None if status is Status.PENDING else "host:1", NOON, started, ended, None),
+                *(pattern, None if status is Status.PENDING else "host:1", NOON, started, ended),
             )
 
     def _log_rows(self, step: _Step) -> Iterator[tuple[Any, ...]]:
@@ -217,9 +269,5 @@ class _Filling:
             for each in columns
             if each.name not in given and each.default is not None and each.default.is_scalar
         }
-        names, marks = ", ".join([*given, *defaults]), ", ".join("?" * (len(given) + len(defaults)))
-        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
         rest = tuple(defaults.values())
-        rows = iter(rows)
-        while batch := [(*row, *rest) for row in islice(rows, BATCH)]:
-            self._connection.executemany(statement, batch)
+        self._filler.insert(table, [*given, *defaults], ((*row, *rest) for row in rows))

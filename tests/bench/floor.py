@@ -19,7 +19,7 @@ def items_per_second(folder: Path, items: int, synchronous: str) -> float:
     database = Database.in_directory(folder)
     bring_up_to_date(database)
     with database.writing.begin() as connection:
-        _make_a_step(connection)
+        make_a_step(connection)
     database.close()
     connection = sqlite3.connect(folder / "stepglass.db", isolation_level=None)
     for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "temp_store=MEMORY"):
@@ -37,7 +37,8 @@ def items_per_second(folder: Path, items: int, synchronous: str) -> float:
     return items / seconds
 
 
-def _make_a_step(connection: sa.Connection) -> None:
+def make_a_step(connection: sa.Connection) -> None:
+    """On either database."""
     connection.exec_driver_sql(
         "INSERT INTO manager_job (id, definition, name, status, reason, tags, parameters, max_child_failures,"
         " failure_action, definition_text, created_at)"
@@ -46,10 +47,10 @@ def _make_a_step(connection: sa.Connection) -> None:
     connection.exec_driver_sql(
         "INSERT INTO step_job (id, manager_id, position, name, type, description, depends, on_error, always_run,"
         " settings, status, reason, ready, plan_attempt, planned, log_count, document_count, created_at)"
-        " VALUES (2, 1, 1, 's', 't', '', '[]', 'fail', 0, '{}', 'running', '', 0, 1, 0, 0, 0, 0)"
+        " VALUES (2, 1, 1, 's', 't', '', '[]', 'fail', false, '{}', 'running', '', false, 1, false, 0, 0, 0)"
     )
     for status in ("pending", "running", "completed", "failed", "cancelled"):
-        connection.exec_driver_sql("INSERT INTO step_counter VALUES (2, ?, 0)", (status,))
+        connection.exec_driver_sql(f"INSERT INTO step_counter VALUES (2, '{status}', 0)")  # noqa: S608
 
 
 def _insert(connection: sqlite3.Connection, numbers: range) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from time import perf_counter
 from typing import Any
 
 from app.work.step_type import Context, Settings, StepType, WorkItem
+
+began_at = 0.0
+"""When the last work item on the event loop began."""
 
 
 class Many(Settings):
@@ -24,6 +28,8 @@ class NoOp(StepType[Many]):
             yield WorkItem(f"item {number}", {"number": number})
 
     async def run(self, context: Context[Many], item: WorkItem) -> Any:
+        global began_at
+        began_at = perf_counter()
         context.log(f"{item.name} begins")
         context.log(f"{item.name} is done")
         return None

@@ -58,23 +58,23 @@ new MutationObserver(records => {
 def test_idle(tmp_path: Path, page: Page) -> None:
     """Target: median 10 ms, 99th percentile 50 ms."""
     with _server(tmp_path) as (server, observed):
-        delays = _delays(server, observed, page)
-    show("commit to DOM, idle, median", _percentile(delays, 50), "ms", delays, "target 10")
-    show("commit to DOM, idle, 99th percentile", _percentile(delays, 99), "ms", (), "target 50")
+        delays = delays_in_browser(server, observed, page)
+    show("commit to DOM, idle, median", percentile(delays, 50), "ms", delays, "target 10")
+    show("commit to DOM, idle, 99th percentile", percentile(delays, 99), "ms", (), "target 50")
 
 
 def test_at_1000_transitions_a_second(tmp_path: Path, page: Page) -> None:
     """Target: 99th percentile 250 ms."""
     with _server(tmp_path) as (server, observed):
         before = httpx.post(f"{server.url}/api/jobs", json={"definition": "load"}).json()["job_id"]
-        delays = _delays(server, observed, page)
+        delays = delays_in_browser(server, observed, page)
         load = httpx.get(f"{server.url}/api/jobs/{before}").json()
         done = load["counts"]["completed"]
         seconds = (datetime.now().astimezone() - datetime.fromisoformat(load["started_at"])).total_seconds()
         assert load["status"] == "running", "the load ended before the measurement did"
     show("transitions meanwhile", 2 * done / seconds, "per second", (), "target 1,000")
-    show("commit to DOM under load, median", _percentile(delays, 50), "ms", delays)
-    show("commit to DOM under load, 99th percentile", _percentile(delays, 99), "ms", (), "target 250")
+    show("commit to DOM under load, median", percentile(delays, 50), "ms", delays)
+    show("commit to DOM under load, 99th percentile", percentile(delays, 99), "ms", (), "target 250")
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def _server(tmp_path: Path) -> Iterator[tuple[Server, Observed]]:
         yield server, observed
 
 
-def _delays(server: Server, observed: Observed, page: Page) -> list[float]:
+def delays_in_browser(server: Server, observed: Observed, page: Page) -> list[float]:
     """Milliseconds from the commit of each marked line to its arrival in the DOM of the queue page."""
     with page.expect_response(lambda response: "/stream" in response.url and response.status == 200):
         page.goto(f"{server.url}/queue")
@@ -116,5 +116,5 @@ def _delays(server: Server, observed: Observed, page: Page) -> list[float]:
     return sorted(delays)
 
 
-def _percentile(delays: list[float], percent: int) -> float:
+def percentile(delays: list[float], percent: int) -> float:
     return delays[min(len(delays) - 1, len(delays) * percent // 100)]

@@ -121,16 +121,16 @@ def test_everything_at_a_thousand_and_at_a_million(tmp_path: Path) -> None:
         Theatre(tmp_path / str(ENOUGH)) as medium,
         Theatre(tmp_path / str(MANY)) as large,
     ):
-        print(f"\n      smaller    {MANY:>8,}     times bytes   waited", flush=True)
-        figures = [
-            _measure(
-                _Asking(small, few, path, pages),
-                _Asking(medium, enough, path, pages),
-                _Asking(large, many, path, pages),
-                longest,
-            )
-            for path, longest, pages in _asked()
-        ]
+        measure_all((small, few), (medium, enough), (large, many))
+
+
+def measure_all(few: tuple[Theatre, Filled], enough: tuple[Theatre, Filled], many: tuple[Theatre, Filled]) -> None:
+    """Prints what everything takes with a thousand, or with `enough`, and with a million."""
+    print(f"\n      smaller    {MANY:>8,}     times bytes   waited", flush=True)
+    figures = [
+        _measure(*(_Asking(*each, path, pages) for each in (few, enough, many)), longest)
+        for path, longest, pages in _asked()
+    ]
     missed = [figure.name for figure in figures if figure.misses]
     print(f"{len(missed)} of {len(figures)} miss: {', '.join(missed) or 'none'}", flush=True)
 

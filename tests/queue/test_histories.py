@@ -405,7 +405,7 @@ class Histories(RuleBasedStateMachine):
     def _give_a_plan_back(self, pick: int) -> None:
         planning = self._planning()
         _, step = planning[pick % len(planning)]
-        self.write(release_plan, step.id)
+        self.write(release_plan, step.id, step.planner)
         self.write(end_planning, step.id, step.planner)  # it comes too late
         step.planner = 0
         self._drawn("release of a plan")
@@ -578,6 +578,8 @@ class Histories(RuleBasedStateMachine):
         if scope == "item" and chosen:
             item_id = sorted(chosen)[pick % len(chosen)]
             chosen, meant = {item_id: chosen[item_id]}, replace(meant, worker_ids=(item_id,))
+        elif scope == "item":
+            scope = "step"
         elif scope == "group":
             error = tuple(ERRORS)[pick % 2]
             chosen = {key: item for key, item in chosen.items() if item.error == error}
@@ -664,7 +666,7 @@ class Histories(RuleBasedStateMachine):
         assert sorted(shown) == [run.id for run in self.runs]
         for run in self.runs:
             assert (shown[run.id].status, shown[run.id].priority) == (run.status, run.priority)
-            assert (shown[run.id].paused is not None) == (run.is_active and self._begins_nothing(run))
+            assert (shown[run.id].paused is not None) == (self._begins_nothing(run) and run.is_active)
             for step, row in zip(run.steps, shown[run.id].steps, strict=True):
                 assert (row.id, row.status, row.log_count) == (step.id, step.status, step.lines)
                 assert row.reason or row.status is Status.RUNNING

@@ -19,6 +19,8 @@ from app.queue.store.plan import NewItem, claim_plans, end_planning, fail_planni
 from app.queue.store.retry import Again, NothingToRetry, retry
 from app.queue.store.start import AlreadyRunning
 from app.queue.tables import log_counter, log_entry, manager_job, worker_job
+from app.queue.text import storable
+from tests.hostile import CORPUS
 from tests.queue.conftest import Queue
 
 ONE = StepPlan("one", "trial")
@@ -363,6 +365,33 @@ async def test_null_characters_and_surrogates_can_be_stored(queue: Queue) -> Non
     assert item.input == {"k\N{SYMBOL FOR NULL}": "\\udcff\N{SYMBOL FOR NULL}"}
     await queue.fail(item, error="bad \0 byte \udcff")
     assert queue.read(lambda snapshot: snapshot.job(item.id)).error == "bad \N{SYMBOL FOR NULL} byte \\udcff"
+
+
+async def test_many_rows_at_once_hold_what_they_were_given(queue: Queue) -> None:
+    """Whatever it is that it looks like, to whoever packs the rows of one statement together."""
+    said = [
+        "NULL",
+        "",
+        '"',
+        "{1,2}",
+        "a\\,\\\\",
+        "%s %(id)s :x ?",
+        *(each.text for each in CORPUS if len(each.text) < 10_000),
+    ]
+    names = [f"{number} {text}" for number, text in enumerate(said)]
+    await queue.start(ONE)
+    (step_id,) = await queue.plan_all(*names)
+    items = await queue.claim(step_id, len(names))
+    assert [item.name for item in items] == [storable(name) for name in names]
+    assert [item.input for item in items] == [{"name": storable(name)} for name in names]
+    await queue.write(log, [Line(step_id, item.id, 1.5, "info", text) for item, text in zip(items, said, strict=True)])
+    ends = [Ending(item.id, item.attempt, text or None) for item, text in zip(items, said, strict=True)]
+    await queue.write(finish, step_id, ends)
+    with queue.database.read() as connection:
+        lines = connection.execute(select(log_entry.c.message).order_by(log_entry.c.line)).scalars().all()
+        results = connection.execute(select(worker_job.c.result).order_by(worker_job.c.id)).scalars().all()
+    assert lines[: len(said)] == [storable(text) for text in said]
+    assert results == [storable(text) or None for text in said]
 
 
 async def test_an_operation_that_fails_undoes_itself_alone(queue: Queue) -> None:

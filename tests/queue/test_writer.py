@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +203,50 @@ async def test_after_a_commit_that_failed_the_database_is_asked(queue: Queue, ca
                 await started
     assert len(queue.commits) == (1 if carried_out else 0)
     assert await queue.start(STEP, definition="another") > 0
+
+
+@pytest.fixture
+def postgres(postgres_queue: str) -> Iterator[Database]:
+    database = Database(postgres_queue)
+    yield database
+    database.close()
+
+
+async def test_a_connection_that_was_lost_while_nobody_used_it_is_made_anew(postgres: Database) -> None:
+    writer = Writer(postgres, lambda commit: None)
+    await writer(touch)
+    with postgres.read() as connection:
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+        connection.exec_driver_sql(ended + "pg_backend_pid()")
+    await writer(touch)
+    await writer.close()
+
+
+def test_one_transaction_writes_at_a_time(postgres: Database) -> None:
+    another = Database(postgres.url)
+    with another.writing.connect() as waiting:
+        waiting.exec_driver_sql("SET lock_timeout = '200ms'")
+        waiting.commit()
+        with postgres.writing.begin(), pytest.raises(sa.exc.OperationalError, match="lock timeout"):
+            waiting.begin()
+        with waiting.begin():
+            waiting.exec_driver_sql("UPDATE sequence SET value = 7 WHERE name = 'job'")
+        with pytest.raises(ZeroDivisionError), waiting.begin():
+            waiting.exec_driver_sql("UPDATE sequence SET value = 8 WHERE name = 'job'")
+            raise ZeroDivisionError
+    another.close()
+    with postgres.read() as connection:
+        assert connection.exec_driver_sql("SELECT value FROM sequence WHERE name = 'job'").scalar_one() == 7
+
+
+async def test_no_plan_is_kept_that_a_table_may_outgrow(postgres: Database) -> None:
+    def kept(transaction: Transaction) -> Any:
+        query = "SELECT count(*), sum(generic_plans) FROM pg_prepared_statements"
+        return tuple(transaction.connection.exec_driver_sql(query).one())
+
+    writer = Writer(postgres, lambda commit: None)
+    for _ in range(20):
+        await writer(touch)
+    number, generic = await writer(kept)
+    assert (number > 0, generic) == (True, 0)
+    await writer.close()

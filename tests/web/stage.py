@@ -200,8 +200,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_access(directory: Path) -> AsyncIterator[CountedAccess]:
-    database = Database.in_directory(directory)
+async def open_access(directory: Path, url: str = "") -> AsyncIterator[CountedAccess]:
+    """`url`: of a PostgreSQL database, which is used instead."""
+    database = Database.named(url, directory)
     bring_up_to_date(database)
     monitor = StepMonitor()
     with Snapshot.of(database) as snapshot:
@@ -221,12 +222,15 @@ async def act(verb: FromPath[str], data: JSONBody[dict[str, Any]], state: State)
     return {"answer": await getattr(state.stage, verb)(**data)}
 
 
-def staged_app(directory: Path, heartbeat: float = HEARTBEAT, embedding_sites: tuple[str, ...] = ()) -> Litestar:
+def staged_app(
+    directory: Path, heartbeat: float = HEARTBEAT, embedding_sites: tuple[str, ...] = (), url: str = ""
+) -> Litestar:
     """The pages, as the product serves them, over a queue that only the test moves.
 
     To register all routes takes longer than most tests: those of one process share an app, one after the other."""
     app = _app(heartbeat, embedding_sites)
     app.state.directory = directory
+    app.state.url = url
     return app
 
 
@@ -238,7 +242,7 @@ def _app(heartbeat: float, embedding_sites: tuple[str, ...]) -> Litestar:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         assert "access" not in app.state, "this app is in use"
         async with (
-            open_access(app.state.directory) as access,
+            open_access(app.state.directory, app.state.url) as access,
             Live(access, jinja, heartbeat=heartbeat).running() as live,
         ):
             app.state.update({"access": access, "live": live, "stage": Stage(access, live)})
@@ -267,8 +271,8 @@ async def _live(state: State) -> Live:
     return state.live
 
 
-def serve(listener: socket.socket, directory: Path, heartbeat: float, embedding_sites: Sequence[str]) -> None:
+def serve(listener: socket.socket, directory: Path, heartbeat: float, embedding_sites: Sequence[str], url: str) -> None:
     """Serves that socket until the process is told to end."""
-    app = staged_app(directory, heartbeat, tuple(embedding_sites))
+    app = staged_app(directory, heartbeat, tuple(embedding_sites), url)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[listener])

@@ -25,8 +25,11 @@ FORKING.set_forkserver_preload([stage.__name__])
 class Theatre:
     """A server process. Its socket is ours, so that a client may connect before it listens, and while it restarts."""
 
-    def __init__(self, directory: Path, heartbeat: float = 5.0, embedding_sites: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, heartbeat: float = 5.0, embedding_sites: Sequence[str] = (), url: str = ""
+    ) -> None:
         self._directory, self._heartbeat, self._embedding_sites = directory, heartbeat, embedding_sites
+        self._url = url
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._process: multiprocessing.process.BaseProcess | None = None
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -42,7 +45,7 @@ class Theatre:
         self._socket.close()
 
     def begin(self) -> None:
-        given = (self._socket, self._directory, self._heartbeat, self._embedding_sites)
+        given = (self._socket, self._directory, self._heartbeat, self._embedding_sites, self._url)
         self._process = FORKING.Process(target=stage.serve, args=given)
         self._process.start()
 

@@ -36,6 +36,16 @@ def test_places_are_shared_out_evenly() -> None:
     assert sorted(lanes.wanted(8, 0, 1).values()) == [2, 3, 3]
 
 
+def test_a_step_without_items_is_not_asked_for_any_before_it_has_some() -> None:
+    lanes = Lanes({"on_loop": OnLoop})
+    lanes.fill(2, 0.0)  # heard of before it was opened
+    for step_id in (1, 2):
+        lanes.open(claimed(step_id, "on_loop"), is_empty=True)
+    assert lanes.wanted(4, 0, 1) == {2: 4}
+    lanes.fill(1, 0.0)
+    assert lanes.wanted(4, 0, 1) == {1: 2, 2: 2}
+
+
 def test_a_higher_priority_comes_first_and_the_others_get_the_rest() -> None:
     lanes = Lanes({each.name: each for each in (OnLoop, InProcess)})
     for step_id, type in enumerate(["on_loop", "in_process", "on_loop"], start=1):

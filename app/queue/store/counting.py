@@ -16,7 +16,7 @@ from app.queue.writer import Transaction
 
 COUNTED = (Status.PENDING, Status.RUNNING, Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
-_change = (
+_change = PreparedUpdate(
     update(step_counter)
     .where(step_counter.c.step_id == bindparam("of_step"), step_counter.c.status == bindparam("of_status"))
     .values(number=step_counter.c.number + bindparam("delta"))
@@ -52,9 +52,10 @@ def open_counters(transaction: Transaction, step_ids: Sequence[int]) -> None:
 
 def count(transaction: Transaction, step_id: int, deltas: Mapping[Status, int], tell: bool = True) -> None:
     """`tell`: lets those know that wait for what ends here; False: `roll_up` will do that."""
-    rows = [{"of_step": step_id, "of_status": status, "delta": delta} for status, delta in deltas.items() if delta]
-    if rows:
-        transaction.connection.execute(_change, rows)
+    rows = [
+        {"of_step": step_id, "of_status": status.value, "delta": delta} for status, delta in deltas.items() if delta
+    ]
+    _change.execute(transaction.connection, rows)
     if tell and deltas.get(Status.RUNNING, 0) < 0:
         tell_waiting(transaction, step_id)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
+from app.queue import postgres_document_index
 from app.queue.changes import DocumentsChanged, StepChanged
 from app.queue.documents import Document, category_of
 from app.queue.tables import document, document_tag, step_job
@@ -59,9 +60,17 @@ def save_documents(transaction: Transaction, step_id: int, savings: Iterable[Sav
     latest = {storable(each.document.address): each for each in savings}
     rows = transaction.connection.execute(_existing, {"addresses": list(latest)})
     existing = {row.address: row for row in rows}
-    renewed = [row.id for address, row in existing.items() if _renew(transaction, step_id, row, latest[address])]
-    created = [_create(transaction, step_id, address, latest[address]) for address in latest if address not in existing]
-    _tell_changed(transaction, [*renewed, *created])
+    renewed = [row for address, row in existing.items() if _renew(transaction, step_id, row, latest[address])]
+    new = {address: each for address, each in latest.items() if address not in existing}
+    created = [_create(transaction, step_id, address, each) for address, each in new.items()]
+    if transaction.connection.dialect.name == "postgresql":  # SQLite does it by itself
+        says = {
+            row.id: latest[row.address].document for row in renewed if _says_else(row, latest[row.address].document)
+        }
+        says |= {document_id: each.document for document_id, each in zip(created, new.values(), strict=True)}
+        texts = ((document_id, storable(each.title), storable(each.body)) for document_id, each in says.items())
+        postgres_document_index.learn(transaction.connection, texts)
+    _tell_changed(transaction, [*(row.id for row in renewed), *created])
     _count_created(transaction, step_id, len(created))
 
 
@@ -114,6 +123,10 @@ def _renew(transaction: Transaction, step_id: int, row: Any, each: Saving) -> bo
         transaction.connection.execute(_old_tags, {"of_document": row.id})
         _tag(transaction, row.id, each.document.tags)
     return True
+
+
+def _says_else(row: Any, each: Document) -> bool:
+    return bool(row.title != storable(each.title) or row.body != storable(each.body))
 
 
 def _content(each: Document) -> dict[str, Any]:
