@@ -24,6 +24,7 @@ from litestar.openapi import OpenAPIConfig
 from app import __version__, steps
 from app.catalog import DefinitionCatalog, DefinitionEditor
 from app.queue.database import Database
+from app.queue.engine import Engine, settle_engine
 from app.queue.ownership import Ownership, owning
 from app.queue.retention import Keep
 from app.queue.schema import bring_up_to_date
@@ -72,8 +73,11 @@ from app.working import at_work, connected, loaded_step_types, offered
 class Stepglass:
     """A data directory that is ours, with its database and definitions. Made by `open_stepglass`."""
 
-    def __init__(self, settings: Settings, ownership: Ownership, database: Database, kind: str = "server") -> None:
+    def __init__(
+        self, settings: Settings, ownership: Ownership, database: Database, engine: Engine, kind: str = "server"
+    ) -> None:
         self._settings = settings
+        self._engine = engine
         self._kind = kind
         loaded = loaded_step_types(settings)
         self._loaded = loaded
@@ -113,8 +117,9 @@ class Stepglass:
         access = Access(self.database, writer, monitor, self.catalog)
         catalog = self.catalog
         step_types = {**self._offered, **bulk_step_types(writer, catalog.entries)}
+        working = at_work(self._settings, self.database, writer, monitor, step_types, self._kind, self._engine)
         try:
-            async with at_work(self._settings, self.database, writer, monitor, step_types, self._kind) as runner:
+            async with working as runner:
                 self._runner, access.told_to_stop = runner, runner.told_to_stop
                 watching = asyncio.create_task(watch(catalog.files, writer))
                 retention = Retention(
@@ -193,7 +198,7 @@ def open_stepglass(settings: Settings, command: str, kind: str = "server") -> It
         database = Database.named(settings.database, settings.data, settings.synchronous)
         try:
             bring_up_to_date(database)
-            yield Stepglass(settings, ownership, database, kind)
+            yield Stepglass(settings, ownership, database, settle_engine(database, settings.engine), kind)
         finally:
             database.close()
 

@@ -98,6 +98,12 @@ def _step_types(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
+def _engine(text: str) -> Literal["embedded", "procrastinate"]:
+    if text.lower() not in ("embedded", "procrastinate"):
+        raise ValueError("must be embedded or procrastinate")
+    return cast(Literal["embedded", "procrastinate"], text.lower())
+
+
 def _on_or_off(text: str) -> Literal["on", "off"]:
     if text.lower() not in ("on", "off"):
         raise ValueError("must be on or off")
@@ -153,6 +159,14 @@ class Settings:
         metadata=_about(
             _database,
             "postgresql://user@host/name, instead of SQLite in the data directory. Servers may share it.",
+        ),
+    )
+    engine: Literal["", "embedded", "procrastinate"] = field(
+        default="",
+        metadata=_about(
+            _engine,
+            "Who hands out the work on PostgreSQL: embedded or procrastinate. Not given: as the database is worked "
+            "already, else procrastinate.",
         ),
     )
     host: str = field(

@@ -13,6 +13,7 @@ import structlog
 from app import steps
 from app.queue.announcing import hearing_others
 from app.queue.database import Database, DatabaseTrouble
+from app.queue.engine import Engine, settle_engine
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import Listener, StepMonitor
@@ -25,6 +26,7 @@ from app.work.own_step_types import LoadedStepTypes, load_step_types
 from app.work.registry import StepTypes
 from app.work.runner import Runner
 from app.work.step_type import StepType
+from app.work.tickets import Tickets, drawing_tickets
 
 log = structlog.get_logger(__name__)
 
@@ -69,10 +71,17 @@ async def connected(database: Database, *listeners: Listener) -> AsyncIterator[t
 
 @asynccontextmanager
 async def at_work(
-    settings: Settings, database: Database, writer: Writer, monitor: StepMonitor, step_types: AnyStepTypes, kind: str
+    settings: Settings,
+    database: Database,
+    writer: Writer,
+    monitor: StepMonitor,
+    step_types: AnyStepTypes,
+    kind: str,
+    engine: Engine,
 ) -> AsyncIterator[Runner]:
     """Runs what there is of these step types until the end of the block; then gives back what has not ended within its
     grace. `kind`: see `NewOwner`."""
+    tickets = Tickets() if engine == "procrastinate" and settings.slots else None
     runner = Runner(
         database,
         writer,
@@ -84,10 +93,12 @@ async def at_work(
         limits=settings.limits,
         kind=kind,
         label=settings.name,
+        tickets=tickets,
     )
     try:
         await runner.start()
-        yield runner
+        async with drawing_tickets(tickets, database, monitor, writer, step_types, settings.lease):
+            yield runner
     finally:
         await _stopped(runner, settings.grace)
 
@@ -104,8 +115,11 @@ async def _stopped(runner: Runner, grace: float) -> None:
 class Worker:
     """A process that works on a PostgreSQL database, beside others. Made by `open_worker`."""
 
-    def __init__(self, settings: Settings, database: Database, known: StepTypes, step_types: AnyStepTypes) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, engine: Engine, known: StepTypes, step_types: AnyStepTypes
+    ) -> None:
         self.database = database
+        self._engine = engine
         self.step_types = step_types
         self._settings = settings
         self._known = known
@@ -116,7 +130,8 @@ class Worker:
         async with connected(self.database) as (monitor, writer):
             step_types = {**self.step_types, **self._bulk_step_types(writer)}
             try:
-                async with at_work(self._settings, self.database, writer, monitor, step_types, "worker") as runner:
+                told = self._settings
+                async with at_work(told, self.database, writer, monitor, step_types, "worker", self._engine) as runner:
                     yield runner
             finally:
                 await writer.close()
@@ -145,6 +160,6 @@ def open_worker(settings: Settings) -> Iterator[Worker]:
     database = Database(settings.database)
     try:
         bring_up_to_date(database)
-        yield Worker(settings, database, known, step_types)
+        yield Worker(settings, database, settle_engine(database, settings.engine), known, step_types)
     finally:
         database.close()

@@ -37,6 +37,7 @@ PATIENCE = 120
 @setting("port", "N")
 @setting("data", "DIR")
 @setting("database", "URL")
+@setting("engine", "ENGINE")
 @setting("slots", "N")
 @setting("step_types", "TYPE,...")
 @setting("name", "NAME")

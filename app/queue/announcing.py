@@ -26,6 +26,8 @@ from sqlalchemy.engine import Connection
 from app.queue.changes import Change, DocumentsChanged, ItemsStopped, MuchChanged, WorkStopped
 from app.queue.database import Database
 from app.queue.step_monitor import StepMonitor
+from app.queue.tickets import enqueue
+from app.queue.whereabouts import told
 from app.queue.writer import Commit
 
 if TYPE_CHECKING:
@@ -127,6 +129,7 @@ class Listener:
         self._url = database.libpq_url
         self._clock = database.clock
         self._own_name = own_name
+        self._called = f"stepglass listens, {told(own_name)}"[:63]  # by which others see who is at work
         self._hear = hear
         self._revision = revision
         self._ready = asyncio.Event()
@@ -152,7 +155,7 @@ class Listener:
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, application_name="stepglass listens", connect_timeout=5
+                    self._url, autocommit=True, application_name=self._called, connect_timeout=5
                 ) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     await self._catch_up(connection)
@@ -187,12 +190,17 @@ class Listener:
 @asynccontextmanager
 async def hearing_others(database: Database, monitor: StepMonitor) -> AsyncIterator[Announce | None]:
     """Lets the monitor hear what other processes commit, until the end of the block. Yields how they are told what this
-    one commits; None for a database that nobody else writes."""
+    one commits, with the tickets for what it lets be claimed; None for a database that nobody else writes."""
     if database.is_sqlite:
         yield None
         return
     announcer = Announcer()
+
+    def announce(connection: Connection, commit: Commit) -> None:
+        enqueue(connection, commit.changes, database.clock.now())
+        announcer.announce(connection, commit)
+
     listener = Listener(database, announcer.name, monitor.hear, lambda: monitor.revision)
     monitor.true_until = lambda: listener.true_until
     async with listener.listening():
-        yield announcer.announce
+        yield announce

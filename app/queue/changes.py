@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from app.queue.status import Status
 
@@ -72,10 +72,12 @@ class StepReleased:
 
 @dataclass(frozen=True, slots=True)
 class WorkAdded:
-    """A step has work items to be claimed, the earliest at `due_at` (0: at once)."""
+    """A step has work items to be claimed, the earliest at `due_at` (0: at once). `items`: how many have been added;
+    0: nobody has counted, the step is to be looked at again."""
 
     step_id: int
     due_at: float
+    items: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,14 @@ Change = (
 
 def distinct(changes: Iterable[Change]) -> list[Change]:
     """The changes of one transaction without repetitions, in the order of their last mention."""
-    last: dict[Change, None] = {}
+    last: dict[Change, Change] = {}
     for change in changes:
-        last.pop(change, None)
-        last[change] = None
+        earlier = last.pop(change, None)
+        if isinstance(change, WorkAdded) and isinstance(earlier, WorkAdded):
+            change = _together(earlier, change)
+        last[change] = change
     return list(last)
+
+
+def _together(one: WorkAdded, other: WorkAdded) -> WorkAdded:
+    return replace(other, items=one.items + other.items if one.items and other.items else 0)

@@ -45,6 +45,11 @@ _SESSION = (
     "-c idle_in_transaction_session_timeout=10s -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 "
     "-c tcp_keepalives_count=3 -c tcp_user_timeout=10s -c timezone=UTC"
 )
+_FIND_TICKETS = (
+    # Procrastinate's triggers name no schema.
+    "SELECT set_config('search_path', concat_ws(', ', nullif(current_setting('search_path'), ''), 'stepglass_engine'),"
+    " false)"
+)
 _READS = " -c default_transaction_read_only=on"
 # PostgreSQL keeps the plan of a statement that it has carried out five times, for as long as it has not looked at its
 # tables anew, and that is a minute. One made for a table of twenty rows would go through thousands for every batch.
@@ -194,6 +199,11 @@ class Database:
             **options,
         )
         if not read_only:
+
+            @sa.event.listens_for(engine, "connect")
+            def connect(connection: Any, _record: object) -> None:
+                connection.execute(_FIND_TICKETS)
+                connection.commit()
 
             @sa.event.listens_for(engine, "begin")
             def begin(connection: Connection) -> None:

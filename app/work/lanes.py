@@ -40,6 +40,8 @@ class Lane:
         self.served_before = 0
         self.filled = 0
         """Counts the times that work was added: tells a claim that found nothing whether that is still so."""
+        self.allowed: int | None = None
+        """How many items may be claimed where tickets say so; None: as many as there are."""
         self._pace: float | None = None
         self._settings: Settings | None = None
 
@@ -67,15 +69,23 @@ class Lane:
         self._pace = pace if self._pace is None or pace > self._pace else 0.7 * self._pace + 0.3 * pace
 
     def can_be_claimed(self, now: float) -> bool:
+        if self.allowed is not None:
+            return self.type is not None and self.allowed > 0
         return self.type is not None and (self.has_work or (self.due_at is not None and self.due_at <= now))
 
 
 class Lanes:
-    """The lanes by step id."""
+    """The lanes by step id. `by_tickets`: only what `allow` allows is claimed."""
 
-    def __init__(self, step_types: Mapping[str, type[StepType[Any]]], clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        step_types: Mapping[str, type[StepType[Any]]],
+        clock: Callable[[], float] = time.time,
+        by_tickets: bool = False,
+    ) -> None:
         self._step_types = step_types
         self._clock = clock
+        self._by_tickets = by_tickets
         self._lanes: dict[int, Lane] = {}
         self._unknown: set[int] = set()
         self._served = 0
@@ -93,6 +103,7 @@ class Lanes:
         if step.step_id not in self._lanes:
             lane = self._lanes[step.step_id] = Lane(step, self.step_type(step.type))
             lane.priority = self._priorities.get(step.manager_id, step.priority)
+            lane.allowed = 0 if self._by_tickets else None
             lane.has_work = not is_empty or step.step_id in self._unknown
         self._unknown.discard(step.step_id)
 
@@ -112,6 +123,15 @@ class Lanes:
         else:
             due = self._steady(due_at)
             lane.due_at = min(due, lane.due_at or due)
+
+    def ask_for(self, step_ids: Iterable[int]) -> None:
+        """There is something to be claimed of these: a lane is to be opened for each that is running."""
+        self._unknown.update(step_id for step_id in step_ids if step_id not in self._lanes)
+
+    def allow(self, numbers: Mapping[int, int]) -> None:
+        """So many items may be claimed of each step, and none of the others."""
+        for step_id, lane in self._lanes.items():
+            lane.allowed = numbers.get(step_id, 0)
 
     def drained(self, step_id: int, due_at: float | None, mark: int) -> None:
         """A claim took all that was due; the next is due at `due_at`. Not so if work was added since `mark`."""
@@ -161,11 +181,13 @@ class Lanes:
         for _, equals in groupby(ready, key=lambda lane: lane.priority):
             peers = list(equals)
             for lane, chunks in _shares([lane for lane in peers if not lane.on_loop], free_chunks):
-                if most := min(free_slots, chunks * min(lane.chunk, most_in_chunk)):
+                most = min(free_slots, chunks * min(lane.chunk, most_in_chunk))
+                if most := most if lane.allowed is None else min(most, lane.allowed):
                     wanted[lane.step.step_id] = most
                     free_slots -= most
                     free_chunks -= chunks
-            for lane, share in _shares([lane for lane in peers if lane.on_loop], free_slots):
+            for lane, most in _shares([lane for lane in peers if lane.on_loop], free_slots):
+                share = most if lane.allowed is None else min(most, lane.allowed)
                 wanted[lane.step.step_id] = share
                 free_slots -= share
         for lane in ready:

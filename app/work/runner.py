@@ -1,7 +1,8 @@
-"""The embedded runner: claims what is to be done and sees it through, in the server's own process.
+"""The runner: claims what is to be done and sees it through, in the server's own process.
 
-It never polls. The step monitor tells it of steps to plan and of items to claim; a clock tells it of retries that
-fall due. `async def` handlers run on the event loop, up to `slots` at once; plain `def` handlers in worker processes.
+It never polls. The step monitor tells it of steps to plan and of items to claim, and a clock of retries that fall due;
+where Procrastinate hands out the work, tickets do. `async def` handlers run on the event loop, up to `slots` at once;
+plain `def` handlers in worker processes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sized
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -32,19 +32,21 @@ from app.queue.database import Database
 from app.queue.limits import limits_by_type
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.claim import ClaimedItem, ClaimedStep, claim, release, release_plan, steps_of, workable_steps
+from app.queue.store.claim import ClaimedStep, release, release_plan, steps_of, workable_steps
 from app.queue.store.deadlines import end_overdue
 from app.queue.store.delete import deletions_begun
 from app.queue.store.held import not_held
 from app.queue.store.owners import NewOwner, OwnerLost
-from app.queue.store.plan import ClaimedPlan, claim_plans
+from app.queue.store.plan import ClaimedPlan
 from app.queue.store.workforce import note_not_offered
+from app.queue.tickets import running_steps_of
 from app.queue.whereabouts import new_name
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.deadlines import Deadlines
 from app.work.lanes import Lane, Lanes
 from app.work.lease import Lease
 from app.work.loop_work import LoopWork
+from app.work.occupied import Occupied
 from app.work.outbox import Outbox
 from app.work.planning import Planning
 from app.work.process_work import ProcessWork
@@ -52,6 +54,7 @@ from app.work.processes import ProcessPool, default_size
 from app.work.step_type import StepType
 from app.work.storing import until_stored
 from app.work.sweeping import Sweeping
+from app.work.tickets import Room, Tickets, claim_items, claim_plans
 from app.work.watch import Watch
 
 log = structlog.get_logger(__name__)
@@ -62,16 +65,6 @@ TROUBLE_PAUSE = 0.5
 """Seconds until claiming is tried again after a fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Occupied:
-    """A slot that is taken. `pid`: of the worker process, None on the event loop. `waits`: another one is before it."""
-
-    step: ClaimedStep
-    item: ClaimedItem
-    pid: int | None
-    waits: bool
-
-
 class Runner:
     """Runs steps of `step_types` (by name). Must be made on a running event loop.
 
@@ -80,7 +73,8 @@ class Runner:
 
     `alone`: no other runner can be at work on the database, as a lock proves. Otherwise each watches over the others,
     and `lease` is how many seconds one may be silent. `limits`: those of step types, as (name, "2" or "60/minute").
-    `kind`, `label`: as whom it makes itself known, see `NewOwner`.
+    `kind`, `label`: as whom it makes itself known, see `NewOwner`. `tickets`: those by which alone it claims; None: it
+    claims whatever there is.
     """
 
     def __init__(
@@ -95,6 +89,7 @@ class Runner:
         limits: Iterable[tuple[str, str]] = (),
         kind: str = "server",
         label: str = "",
+        tickets: Tickets | None = None,
     ) -> None:
         url = database.address
         self._writer = writer
@@ -102,16 +97,17 @@ class Runner:
         self._slots = slots
         self._listening = ExitStack()
         self._wake = asyncio.Event()
-        self._alone = alone
         self._offered = frozenset(step_types)
-        self._limits = limits_by_type(limits)
-        offers = tuple(self._offered) if slots else ()
-        owner = NewOwner(new_name(), lease, slots, __version__, kind, label, offers, self._limits)
+        offers, told = tuple(step_types) if slots else (), limits_by_type(limits)
+        owner = NewOwner(new_name(), lease, slots, __version__, kind, label, offers, told)
+        for unknown in sorted(told.keys() - step_types):
+            log.warning("a limit is for a step type that is not known here", step_type=unknown)
         self._lease = Lease(writer, owner, alone, self._holds_work, self._let_go)
         self._watch = None if alone else Watch(database, writer, lambda: self._lease.name, self._lease.interval)
         self._outbox = Outbox(self._lease, self._wake.set, database.clock)
         self._processes = ProcessPool(default_size(slots))
-        self._lanes = Lanes(step_types, database.clock.now)
+        self._tickets = tickets
+        self._lanes = Lanes(step_types, database.clock.now, by_tickets=tickets is not None)
         self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
         self._process_work = ProcessWork(self._outbox, writer, url, self._processes, self._wake.set)
         self._planning = Planning(self._outbox, writer, url, self._processes, self._wake.set)
@@ -128,6 +124,8 @@ class Runner:
         self._main: asyncio.Task[None] | None = None
         self.given_back: int | None = None
         """Work items, once it has stopped; None if that did not come to its end."""
+        if tickets:
+            tickets.wake, tickets.room = self._wake.set, self._room
 
     @property
     def slots(self) -> int:
@@ -152,8 +150,6 @@ class Runner:
         rescued = await self._lease.open()
         if rescued:
             log.info("work of a server that ended was taken back", items=rescued)
-        for unknown in sorted(self._limits.keys() - self._offered):
-            log.warning("a limit is for a step type that is not known here", step_type=unknown)
         for manager_id in await self._writer(deletions_begun):
             self._sweeping.sweep(manager_id)
         for step in await self._writer(workable_steps):
@@ -166,6 +162,8 @@ class Runner:
     def told_to_stop(self, hurry: bool) -> None:
         """The server is about to stop: claims no more. `hurry`: what runs is not waited for."""
         self._stopping = True
+        if self._tickets:
+            self._tickets.close()
         self._wake.set()
         if hurry:
             self._hurry.set()
@@ -238,6 +236,8 @@ class Runner:
                 await self._catch_up()
                 await self._claim_plans()
                 await self._claim_items()
+                if self._tickets:
+                    self._tickets.look()
             except WriteFailed:
                 await self._writer.storage.another_try()
                 self._wake.set()
@@ -271,7 +271,9 @@ class Runner:
             self._lanes.fill(step.step_id, 0.0)
 
     async def _claim_plans(self) -> None:
-        if not self._plans_waiting or (self._slots == 0 and self._alone):
+        if not (self._tickets.plans if self._tickets else self._plans_waiting) or (
+            self._slots == 0 and self._lease.alone
+        ):
             return
         self._plans_waiting = False
         self._stopped_meanwhile.clear()
@@ -280,7 +282,7 @@ class Runner:
             if self._slots == 0:
                 await self._writer(note_not_offered)
                 return
-            plans = await self._lease.write(claim_plans, self._slots, owner, self._offered)
+            plans = await claim_plans(self._tickets, self._lease, self._slots, self._offered)
         except Exception:
             self._plans_waiting = True
             raise
@@ -300,21 +302,31 @@ class Runner:
         assert step_type is not None  # only what is offered is claimed
         self._planning.start(plan, step_type)
 
+    def _room(self) -> Room:
+        if self._stopping or self._outbox.crowded:
+            return Room(0, 0)
+        return Room(self._slots - self._loop_work.running - self._process_work.running, self._process_work.free)
+
     async def _claim_items(self) -> None:
+        by_ticket = self._tickets.items() if self._tickets else {}
+        self._lanes.ask_for(by_ticket)
         await self._open_unknown_steps()
         if self._outbox.crowded:
             return  # a stored batch wakes us again
+        if self._tickets:
+            self._lanes.allow(by_ticket)
         free_slots = self._slots - self._loop_work.running - self._process_work.running
         most_in_chunk = self._process_work.most_in_chunk(self._slots)
         wanted = self._lanes.wanted(free_slots, self._process_work.free, most_in_chunk)
+        marks = self._lanes.marks(wanted)
+        wanted.update((step_id, 1) for step_id in by_ticket if not self._lanes.get(step_id))  # tickets for what is over
         if not wanted:
             if free_slots > 0:
                 self._wake_when_due()
             return  # an ending wakes us when nothing is free
-        marks = self._lanes.marks(wanted)
         self._items_stopped_meanwhile.clear()
         owner = self._lease.name
-        claimed = await self._lease.write(claim, wanted, owner)
+        claimed = await claim_items(self._tickets, self._lease, wanted)
         if owner != self._lease.name:
             return  # taken over before we heard that they are ours
         self._keep(claimed.items)
@@ -322,7 +334,7 @@ class Runner:
         for step_id in wanted:
             self._lanes.answered(step_id, step_id in gotten, step_id in claimed.limited)
         for step_id, due_at in claimed.due_at.items():
-            self._lanes.drained(step_id, due_at, marks[step_id])
+            self._lanes.drained(step_id, due_at, marks.get(step_id, 0))
         by_step: dict[int, list[Any]] = {}
         stopped: dict[int, list[Any]] = {}
         for item in claimed.items:
@@ -346,7 +358,8 @@ class Runner:
 
     async def _open_unknown_steps(self) -> None:
         unknown = self._lanes.unknown()
-        for step in await self._writer(steps_of, unknown) if unknown else []:
+        asked = running_steps_of if self._tickets else steps_of
+        for step in await self._writer(asked, unknown) if unknown else []:
             if step.step_id in self._lanes.unknown():  # it has not ended meanwhile
                 self._open(step)
         self._lanes.forget_unknown(unknown)

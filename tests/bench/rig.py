@@ -48,10 +48,10 @@ async def _measure(database: Database, step_type: str, items: int, slots: int) -
     bring_up_to_date(database)
     async with _working(database, slots) as (writer, monitor):
         for _ in range(WARM):  # as in a server that was at work before: what was prepared met small tables
-            await _run_to_end(writer, monitor, step_type, 5)
-        pages = asyncio.create_task(_read_pages(database))
+            await run_to_end(writer, monitor, step_type, 5)
+        pages = asyncio.create_task(read_pages(database))
         began = perf_counter()
-        await _run_to_end(writer, monitor, step_type, items)
+        await run_to_end(writer, monitor, step_type, items)
         seconds = perf_counter() - began
         pages.cancel()
     assert audit.check(database) == []
@@ -73,7 +73,7 @@ async def _working(database: Database, slots: int) -> AsyncIterator[tuple[Writer
         await writer.close()
 
 
-async def _run_to_end(writer: Writer, monitor: StepMonitor, step_type: str, items: int) -> None:
+async def run_to_end(writer: Writer, monitor: StepMonitor, step_type: str, items: int) -> None:
     ended = asyncio.Event()
 
     def hear(commit: Commit) -> None:
@@ -85,7 +85,7 @@ async def _run_to_end(writer: Writer, monitor: StepMonitor, step_type: str, item
         await ended.wait()
 
 
-async def _read_pages(database: Database) -> None:
+async def read_pages(database: Database) -> None:
     def read() -> None:
         with Snapshot.of(database) as snapshot:
             snapshot.statistics()
@@ -107,7 +107,7 @@ async def _measure_starts(database: Database, number: int) -> list[float]:
     async with _working(database, 10) as (writer, monitor):
         for _ in range(WARM + number):
             asked_at = perf_counter()
-            await _run_to_end(writer, monitor, "no_op", 1)
+            await run_to_end(writer, monitor, "no_op", 1)
             seconds.append(no_op.began_at - asked_at)
     database.close()
     return sorted(seconds[WARM:])

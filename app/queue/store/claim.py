@@ -382,5 +382,5 @@ def _count_back(transaction: Transaction, step_id: int, number: int) -> None:
     (step,) = steps_of(transaction, [step_id])
     transaction.changes += [
         StepChanged(step.manager_id, step_id, step.name, Status.RUNNING),
-        WorkAdded(step_id, 0.0),
+        WorkAdded(step_id, 0.0, number),
     ]

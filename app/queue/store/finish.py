@@ -133,7 +133,7 @@ def _fail_one(transaction: Transaction, step_id: int, ending: Ending) -> int:
     log(transaction, [Line(step_id, ending.worker_id, transaction.now, "warn" if again else "error", said)])
     if again:
         _keep_attempt(transaction, ending, error, moved)
-        transaction.changes.append(WorkAdded(step_id, due_at))
+        transaction.changes.append(WorkAdded(step_id, due_at, 1))
         return 0
     group_failure(transaction, step_id, ending.worker_id, error)
     return 1

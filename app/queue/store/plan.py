@@ -50,6 +50,7 @@ _ready = (
     .limit(bindparam("most"))
 )
 _ready_and_offered = _ready.where(step_job.c.type.in_(bindparam("types", expanding=True)))
+_ready_of_these = _ready.where(step_job.c.id.in_(bindparam("step_ids", expanding=True)))
 _claim_plan = (
     update(step_job)
     .where(step_job.c.id == bindparam("of_step"), step_job.c.ready, step_job.c.status.in_(ACTIVE))
@@ -112,12 +113,19 @@ _insert_items = PreparedInsert(
 
 
 def claim_plans(
-    transaction: Transaction, most: int, by: str | None = None, offered: Collection[str] | None = None
+    transaction: Transaction,
+    most: int,
+    by: str | None = None,
+    offered: Collection[str] | None = None,
+    only: Collection[int] | None = None,
 ) -> list[ClaimedPlan]:
     """Takes up to that many steps that wait to be planned; each is running from now on, and so is its run. `by`: the
     owner who plans them. `offered`: the step types that the claimer knows, if not all; the others wait for somebody who
-    does, and say so."""
-    if offered is None:
+    does, and say so. `only`: no other steps than these are meant."""
+    if only is not None:
+        these = {"most": most, "step_ids": sorted(only)}
+        step_ids = transaction.connection.execute(_ready_of_these, these).scalars().all()
+    elif offered is None:
         step_ids = transaction.connection.execute(_ready, {"most": most}).scalars().all()
     else:
         known = {"most": most, "types": sorted(offered)}
@@ -196,7 +204,10 @@ def _add(transaction: Transaction, manager_id: int, step_id: int, step_name: str
     ]
     _insert_items.execute(transaction.connection, rows)
     count(transaction, step_id, {Status.PENDING: len(rows)})
-    transaction.changes += [StepChanged(manager_id, step_id, step_name, Status.RUNNING), WorkAdded(step_id, 0.0)]
+    transaction.changes += [
+        StepChanged(manager_id, step_id, step_name, Status.RUNNING),
+        WorkAdded(step_id, 0.0, len(rows)),
+    ]
 
 
 def _those_with_room(present: int, items: Sequence[tuple[str, NewItem]]) -> list[tuple[str, NewItem]]:

@@ -196,7 +196,7 @@ def _tell(transaction: Transaction, step: Any, number: int, again: Again, reason
     if number:
         transaction.changes += [
             StepChanged(step.manager_id, step.id, step.name, Status.RUNNING),
-            WorkAdded(step.id, 0.0),
+            WorkAdded(step.id, 0.0, number),
         ]
 
 

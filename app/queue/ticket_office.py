@@ -1,0 +1,133 @@
+"""Procrastinate's job manager, for tickets: it draws several at once and only as many as there is room for, and lets
+what was claimed by them use them up. Imported where Procrastinate is at work, and nowhere else."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import psycopg
+import structlog
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
+
+log = structlog.get_logger(__name__)
+
+_SESSION = (
+    # Whatever the statistics say, which are those of an empty table at times, the next ticket is found by the index of
+    # what waits, in its order.
+    "-c search_path=stepglass_engine -c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off -c timezone=UTC"
+)
+_DRAW = """
+SELECT drawn.id, drawn.status, drawn.task_name, drawn.priority, drawn.lock, drawn.queueing_lock, drawn.args,
+       drawn.scheduled_at, drawn.queue_name, drawn.attempts, drawn.worker_id
+  FROM generate_series(1, %(number)s) AS turn,
+       LATERAL procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker_id)s + 0 * turn) AS drawn
+ WHERE drawn.id IS NOT NULL
+"""
+# Anew, as a ticket that was drawn may have a successor with the same queueing lock.
+_GIVE_BACK = """
+WITH given AS (
+    DELETE FROM procrastinate_jobs WHERE id = ANY(%(ids)s) AND status <> 'todo'
+    RETURNING queue_name, task_name, priority, queueing_lock, args
+)
+INSERT INTO procrastinate_jobs (queue_name, task_name, priority, queueing_lock, args)
+SELECT queue_name, task_name, priority, queueing_lock, args FROM given
+ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be drawn: up to that many tickets, from these queues."""
+
+    kind: str
+    queues: tuple[str, ...]
+    number: int
+
+
+class Desk(Protocol):
+    """Where it is known for what there is room."""
+
+    async def order(self) -> Order | None:
+        """Waits until there is room, and perhaps a ticket; None: nothing more is to be drawn."""
+
+    def drew(self, order: Order, number: int) -> None:
+        """So many tickets were found."""
+
+    def is_used_up(self, ticket_id: int) -> bool:
+        """Whether it was, with what was claimed by it; asked once, at its end."""
+
+
+class TicketOffice(JobManager):
+    """Where tickets are drawn and given back."""
+
+    def __init__(self, url: str, desk: Desk) -> None:
+        """`url`: as libpq has it."""
+        session = {"options": _SESSION, "autocommit": True}  # all that it asks is one statement each
+        connector = PsycopgConnector(conninfo=url, min_size=1, max_size=3, timeout=5.0, kwargs=session)
+        super().__init__(connector)
+        self._desk = desk
+        self._drawn: deque[Job] = deque()
+        self.app = App(connector=connector)
+        self.app.job_manager = self
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Raises ConnectorException."""
+        try:
+            async with self.app.open_async():
+                yield
+        except psycopg.Error as trouble:
+            raise ConnectorException from trouble
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
+        """Several are drawn at once, as a draw is a transaction. None, unlike Procrastinate has it, only at the end."""
+        while not self._drawn:
+            order = await self._desk.order()
+            if order is None:
+                return None
+            values = {"number": order.number, "queues": list(order.queues), "worker_id": worker_id}
+            rows = await self.connector.execute_query_all_async(_DRAW, **values)
+            self._drawn.extend(map(Job.from_row, rows))
+            self._desk.drew(order, len(rows))
+        return self._drawn.popleft()
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+        """A ticket that was used up is gone already; any other goes back."""
+        assert job.id is not None
+        if not self._desk.is_used_up(job.id):
+            await self.give_back([job.id])
+
+    async def give_back(self, ids: Sequence[int]) -> None:
+        if ids:
+            await self.connector.execute_query_async(_GIVE_BACK, ids=list(ids))
+
+    async def give_back_drawn(self) -> None:
+        """What was drawn and not begun."""
+        ids = [job.id for job in self._drawn if job.id is not None]
+        self._drawn.clear()
+        await self.give_back(ids)
+
+    async def rescue(self, lease: float) -> int:
+        """Gives back what the dead have drawn: who was not heard of for that many seconds. Returns how many tickets."""
+        stalled = await self.get_stalled_jobs(seconds_since_heartbeat=lease)
+        ids = [job.id for job in stalled if job.id is not None]
+        await self.give_back(ids)
+        return len(ids)
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        """A heartbeat that cannot be stored must not be the last one, which it is where it raises."""
+        try:
+            await super().update_heartbeat(worker_id)
+        except ConnectorException as trouble:
+            log.warning("Procrastinate could not be told that this process lives", reason=_said(trouble))
+
+
+def _said(trouble: BaseException) -> Any:
+    return str(trouble.__cause__ or trouble).strip()

@@ -1,0 +1,243 @@
+"""Procrastinate at work: draws tickets as there is room for what they stand for, and hands them to the runner.
+
+A ticket is drawn for a moment only: once the work items it stands for are claimed it is used up, and from then on the
+lease is what guards them. What somebody has drawn who died before that is given back by the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import structlog
+from procrastinate.exceptions import ProcrastinateException
+
+from app.queue.changes import MuchChanged, StepReleased, WorkAdded
+from app.queue.clock import Clock
+from app.queue.step_monitor import StepMonitor
+from app.queue.store.workforce import note_not_offered
+from app.queue.ticket_office import Order, TicketOffice
+from app.queue.tickets import ITEMS, LATER, PLAN, Ticket, queue_of
+from app.queue.writer import Commit, WriteFailed, Writer
+from app.work.lease import BEATS
+from app.work.tickets import Tickets
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds after which tickets are looked for although nothing was heard: those that were given back, for one."""
+AGAIN_AFTER = 0.5
+"""Seconds until Procrastinate's worker is run again when it has ended."""
+BEAT = 2.0
+"""Seconds between two heartbeats of Procrastinate's worker, at most: whatever its lease and theirs, the others must not
+take it for dead while it lives."""
+STOPPING = 5.0
+"""Seconds that giving back what was drawn may take at the end; then it is left to the others."""
+MOST_AT_ONCE = 50
+"""Tickets in one draw."""
+IN_HAND = 2_000
+"""Tickets that Procrastinate may count as running; there is rarely room for as many."""
+_PLANS, _LOOP, _PROCESS = "plans", "loop", "process"
+
+
+@dataclass(slots=True)
+class _Queues:
+    """Queues that there is room for together. `hopeful`: there may be a ticket in them."""
+
+    names: tuple[str, ...]
+    hopeful: bool = True
+    stood_for: float = 1.0
+    """Work items that the last tickets stood for, each."""
+
+
+@dataclass(slots=True)
+class Engine:
+    """Draws tickets for `on_loop` and `in_process`, the step types that are offered, until its block ends. `url`: of
+    the database, as libpq has it. `lease`: seconds of silence after which others give back what was drawn here."""
+
+    url: str
+    tickets: Tickets
+    monitor: StepMonitor
+    writer: Writer
+    on_loop: Collection[str]
+    in_process: Collection[str]
+    lease: float
+    clock: Clock
+    _queues: dict[str, _Queues] = field(init=False)
+    _look: asyncio.Event = field(default_factory=asyncio.Event)
+    _used_up: set[int] = field(default_factory=set)
+    _in_process: dict[int, bool] = field(default_factory=dict)
+    _timers: set[asyncio.TimerHandle] = field(default_factory=set)
+    _noting: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self._queues = {
+            _PLANS: _Queues(tuple(queue_of(PLAN, name) for name in (*self.on_loop, *self.in_process))),
+            _LOOP: _Queues(tuple(queue_of(ITEMS, name) for name in self.on_loop)),
+            _PROCESS: _Queues(tuple(queue_of(ITEMS, name) for name in self.in_process)),
+        }
+        self.tickets.look = self._look.set
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        with self.monitor.listening(self._hear):
+            task = asyncio.create_task(self._run(), name="engine")
+            try:
+                yield
+            finally:
+                self.tickets.close()
+                for timer in self._timers:
+                    timer.cancel()
+                ending = [each for each in (task, self._noting) if each]
+                for each in ending:
+                    each.cancel()
+                await asyncio.wait(ending, timeout=STOPPING)
+                task.cancel()  # if it still waits for the database
+
+    async def _run(self) -> None:
+        """Procrastinate's worker ends when it loses the database, one way or another: then it is run again."""
+        logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # it tells of every ticket; what matters we tell
+        while not self.tickets.closed:
+            try:
+                await self._work()
+            except (ProcrastinateException, OSError) as trouble:
+                reason = str(trouble.__cause__ or trouble).strip()
+                log.warning("tickets cannot be drawn for now", reason=reason)
+            except Exception:
+                log.exception("drawing tickets failed")
+            if not self.tickets.closed:
+                await asyncio.sleep(AGAIN_AFTER)
+
+    async def _work(self) -> None:
+        office = TicketOffice(self.url, self)
+        app = office.app
+
+        @app.task(name=ITEMS, queue="items", pass_context=True)
+        async def items(context, step: int, most: int, again: bool = False) -> None:  # type: ignore[no-untyped-def]
+            queue = self._queues[_LOOP]
+            queue.stood_for += (most - queue.stood_for) / 4
+            await self._hold(Ticket(context.job.id, step, most, again), context.job.queue)
+
+        @app.task(name=PLAN, queue="plan", pass_context=True)
+        async def plan(context, plan: int) -> None:  # type: ignore[no-untyped-def]
+            await self._hold(Ticket(context.job.id, plan), context.job.queue)
+
+        for queues in self._queues.values():
+            queues.hopeful = True
+        async with office.opened():
+            rescuing = asyncio.create_task(self._rescue(office), name="rescue of tickets")
+            try:
+                await app.run_worker_async(
+                    name="stepglass",
+                    concurrency=IN_HAND,
+                    listen_notify=False,  # what was committed is heard already, many at a time
+                    install_signal_handlers=False,
+                    update_heartbeat_interval=min(BEAT, self.lease / BEATS),
+                    stalled_worker_timeout=self._dead_after,
+                    shutdown_graceful_timeout=0,
+                )
+            finally:
+                rescuing.cancel()
+                with suppress(asyncio.CancelledError):
+                    await rescuing
+                with suppress(ProcrastinateException):
+                    await office.give_back_drawn()
+
+    @property
+    def _dead_after(self) -> float:
+        return max(self.lease, BEATS * BEAT)
+
+    async def _hold(self, ticket: Ticket, queue: str) -> None:
+        self._in_process[ticket.id] = queue in self._queues[_PROCESS].names
+        try:
+            if await self.tickets.used_up(ticket):
+                self._used_up.add(ticket.id)
+        finally:
+            del self._in_process[ticket.id]
+
+    def is_used_up(self, ticket_id: int) -> bool:
+        if ticket_id not in self._used_up:
+            return False
+        self._used_up.discard(ticket_id)
+        return True
+
+    async def order(self) -> Order | None:
+        while not self.tickets.closed:
+            self._look.clear()
+            room = self._room()
+            for kind, queues in self._queues.items():
+                if queues.hopeful and queues.names and room[kind] > 0:
+                    return Order(kind, queues.names, room[kind])
+            try:
+                await asyncio.wait_for(self._look.wait(), LOOK_EVERY)
+            except TimeoutError:
+                for queues in self._queues.values():
+                    queues.hopeful = True
+        return None
+
+    def _room(self) -> dict[str, int]:
+        """How many tickets of each kind to draw now."""
+        room, held = self.tickets.room(), self.tickets.held
+        items = sum(ticket.most for ticket in held)
+        chunks = sum(self._in_process.get(ticket.id, False) for ticket in held)
+        slots = max(0, room.slots - items)
+        for_loop = slots / self._queues[_LOOP].stood_for
+        return {
+            _PLANS: MOST_AT_ONCE,
+            _LOOP: min(MOST_AT_ONCE, int(for_loop) or int(slots > 0)),
+            _PROCESS: min(MOST_AT_ONCE, slots, max(0, room.chunks - chunks)),
+        }
+
+    def drew(self, order: Order, number: int) -> None:
+        self._queues[order.kind].hopeful = number == order.number
+
+    def _hear(self, commit: Commit) -> None:
+        for change in commit.changes:
+            match change:
+                case StepReleased():
+                    self._hope(_PLANS)
+                    self._note_not_offered()
+                case WorkAdded(_, due_at) if (delay := due_at - self.clock.now()) > 0:
+                    self._hope_later(delay + LATER)
+                case WorkAdded():
+                    self._hope(_LOOP, _PROCESS)
+                case MuchChanged():
+                    self._hope(*self._queues)
+
+    def _hope(self, *kinds: str) -> None:
+        for kind in kinds:
+            self._queues[kind].hopeful = True
+        self._look.set()
+
+    def _hope_later(self, delay: float) -> None:
+        def now() -> None:
+            self._timers.discard(timer)
+            self._hope(_LOOP, _PROCESS)
+
+        timer = asyncio.get_running_loop().call_later(delay, now)
+        self._timers.add(timer)
+
+    def _note_not_offered(self) -> None:
+        """Soon, for all that are released meanwhile."""
+        if self._noting is None or self._noting.done():
+            self._noting = asyncio.create_task(self._note(), name="steps that nobody offers")
+
+    async def _note(self) -> None:
+        await asyncio.sleep(LOOK_EVERY)
+        with suppress(WriteFailed):
+            await self.writer(note_not_offered, {*self.on_loop, *self.in_process})
+
+    async def _rescue(self, office: TicketOffice) -> None:
+        while True:
+            await asyncio.sleep(self.lease / BEATS)
+            try:
+                tickets = await office.rescue(self._dead_after)
+            except ProcrastinateException as trouble:
+                log.warning("tickets of the dead could not be looked for", reason=str(trouble.__cause__ or trouble))
+                continue
+            if tickets:
+                log.warning("tickets were given back that a silent process had drawn", tickets=tickets)
+                self._hope(*self._queues)
