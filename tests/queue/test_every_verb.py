@@ -340,7 +340,7 @@ def content(database: Database) -> dict[str, list[Any]]:
         } | {"sequence": sorted(map(repr, connection.execute(sa.text(_NUMBERS)).all()))}
 
 
-_NUMBERS = "SELECT name, value FROM sequence WHERE name <> 'commit'"
+_NUMBERS = "SELECT name, value FROM sequence WHERE name NOT LIKE 'commit%'"
 
 
 LAST = "SELECT 'done'"
