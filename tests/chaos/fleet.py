@@ -18,17 +18,16 @@ from app.queue.whereabouts import place_of
 from tests.chaos import chaos_steps
 from tests.stepglass import COMMAND, clean_environment
 
-WORKER = ("serve", "--port", "0")
-"""The command that works; what it needs else, and what a page needs, `Fleet` adds."""
+WORKER = ("worker",)
 WEB = ("serve", "--port", "0", "--slots", "0")
-READY = "Stepglass is at http://"
+READY = ("Stepglass is at http://", "Worker ")
 LEASE = 2
 """Seconds."""
 
 
 @dataclass
 class Member:
-    """A process of a fleet. `url`: of its page, once it is ready."""
+    """A process of a fleet. `url`: of its page, once it is ready; "none" if it has none."""
 
     name: str
     process: subprocess.Popen[str]
@@ -44,7 +43,7 @@ class Member:
             assert self.process.stdout
             line = self.process.stdout.readline()
             assert line.startswith(READY), f"{self.name} did not start: {line!r}"
-            self.url = line.split()[-1].removesuffix("/queue")
+            self.url = line.split()[-1].removesuffix("/queue") if line.startswith(READY[0]) else "none"
         return self
 
     def kill(self) -> None:
@@ -92,7 +91,8 @@ class Fleet:
         self._made += 1
         name = f"{'web' if kind == WEB else 'worker'}-{self._made}"
         database = (url or self.url).replace("postgresql+psycopg", "postgresql")
-        told = ("--database", database, "--data", str(self.folder / name))
+        told = () if kind == WORKER else ("--data", str(self.folder / name))
+        told += ("--database", database)
         told += ("--definitions", str(self.folder / "definitions"), "--steps", str(chaos_steps.__file__), *options)
         environment = {**clean_environment(), "STEPGLASS_LEASE": f"{self.lease:g}", **environment}
         with (self.folder / f"{name}.log").open("w") as log:

@@ -308,6 +308,7 @@ def furnished(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> F
 def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything happens at noon, and nobody but the test tries the storage out."""
     monkeypatch.setattr(Clock, "now", lambda _: NOON)
+    monkeypatch.setattr(Database, "begun_at", lambda *_: NOON)
     monkeypatch.setattr("app.queue.storage.FIRST_PAUSE", 3600)
     monkeypatch.setattr("app.queue.writer.FIRST_PAUSE", 0.001)
 
@@ -339,7 +340,7 @@ def content(database: Database) -> dict[str, list[Any]]:
         } | {"sequence": sorted(map(repr, connection.execute(sa.text(_NUMBERS)).all()))}
 
 
-_NUMBERS = "SELECT name, value FROM sequence WHERE name <> 'commit'"
+_NUMBERS = "SELECT name, value FROM sequence WHERE name NOT LIKE 'commit%'"
 
 
 LAST = "SELECT 'done'"
