@@ -1,8 +1,8 @@
 """The runner: claims what is to be done and sees it through, in the server's own process.
 
-It never polls. The step monitor tells it of steps to plan and of items to claim, and a clock of retries that fall due;
-where Procrastinate hands out the work, tickets do. `async def` handlers run on the event loop, up to `slots` at once;
-plain `def` handlers in worker processes.
+It never polls. The step monitor tells it of steps to plan and of items to claim, or tickets do that Procrastinate hands
+out; a clock tells of retries that fall due. `async def` handlers run on the event loop, up to `slots` at once, plain
+`def` handlers in worker processes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from app.queue.store.deadlines import end_overdue
 from app.queue.store.delete import deletions_begun
 from app.queue.store.held import not_held
 from app.queue.store.owners import NewOwner, OwnerLost
-from app.queue.store.plan import ClaimedPlan
 from app.queue.store.workforce import note_not_offered
 from app.queue.tickets import running_steps_of
 from app.queue.whereabouts import new_name
@@ -97,7 +96,7 @@ class Runner:
         self._slots = slots
         self._listening = ExitStack()
         self._wake = asyncio.Event()
-        self._offered = frozenset(step_types)
+        self._step_types = step_types
         offers, told = tuple(step_types) if slots else (), limits_by_type(limits)
         owner = NewOwner(new_name(), lease, slots, __version__, kind, label, offers, told)
         for unknown in sorted(told.keys() - step_types):
@@ -271,9 +270,8 @@ class Runner:
             self._lanes.fill(step.step_id, 0.0)
 
     async def _claim_plans(self) -> None:
-        if not (self._tickets.plans if self._tickets else self._plans_waiting) or (
-            self._slots == 0 and self._lease.alone
-        ):
+        waiting = self._tickets.plans if self._tickets else self._plans_waiting
+        if not waiting or (self._slots == 0 and self._lease.alone):
             return
         self._plans_waiting = False
         self._stopped_meanwhile.clear()
@@ -282,7 +280,7 @@ class Runner:
             if self._slots == 0:
                 await self._writer(note_not_offered)
                 return
-            plans = await claim_plans(self._tickets, self._lease, self._slots, self._offered)
+            plans = await claim_plans(self._tickets, self._lease, self._slots, self._step_types.keys())
         except Exception:
             self._plans_waiting = True
             raise
@@ -293,14 +291,9 @@ class Runner:
         for plan in plans:
             if plan.step.step_id not in self._stopped_meanwhile:
                 self._open(plan.step, is_empty=plan.attempt == 1)
-                self._plan(plan)
+                self._planning.start(plan, self._step_types[plan.step.type])  # only what is offered is claimed
             else:  # stopped, and perhaps begun anew, while the claim was on its way
                 self._spawn(until_stored(self._writer, release_plan, plan.step.step_id, plan.attempt))
-
-    def _plan(self, plan: ClaimedPlan) -> None:
-        step_type = self._lanes.step_type(plan.step.type)
-        assert step_type is not None  # only what is offered is claimed
-        self._planning.start(plan, step_type)
 
     def _room(self) -> Room:
         if self._stopping or self._outbox.crowded:

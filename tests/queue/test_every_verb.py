@@ -133,7 +133,7 @@ async def furnish(queue: Queue) -> None:
     await queue.write(confirm, "acted", plan_of_it, BulkAction.ACKNOWLEDGE, "", ANN)
     assert await queue.plan_all("all") == [ACTING_STEP]
     await queue.claim(ACTING_STEP)
-    await queue.write(open_owner, NewOwner(OWNER, 20.0, 4, "1"), False)
+    await queue.write(open_owner, NewOwner(OWNER, 20.0, 4, "1", offers=["rare"]), False)
     await queue.start(ONE, definition="ready")
     await queue.write(save_documents, STEP_ONE, [Saving(Document("/old", "old", "text", "trial"), A)])
     await queue.write(set_schedule, "ticking", CRON, 1_800_010_800)

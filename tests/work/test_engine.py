@@ -192,7 +192,7 @@ async def test_a_step_that_nobody_offers_says_so_and_waits_for_who_does(works: W
     run = await works.start(step("log a", type="in_process"))
     async with works.running(types=OTHER):
         await works.until(lambda _: "no worker offers" in works.run(run).steps[0].reason)
-    assert [queue for queue, *_ in works.waiting()] == ["plan in_process"]
+    assert "plan in_process" in [queue for queue, *_ in works.waiting()]
     async with works.running():
         assert (await works.ended(run)).status is Status.COMPLETED
 
