@@ -147,7 +147,7 @@ def test_a_worker_of_a_version_before_the_database_says_how_to_go_on(postgres_da
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
         connection.execute(sa.text("UPDATE sequence SET value = 9999 WHERE name = 'works from'"))
     database.close()
-    said = r"schema 9999, this one knows \d+, and only those that know 9999 may work on it\); use that version here, too"
+    said = r"schema 9999, this one knows \d+, and only those that know 9999 may work on it\); use that version here"
     with pytest.raises(DatabaseTrouble, match=said), open_worker(Settings(database=postgres_database)):
         pass
 
