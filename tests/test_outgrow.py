@@ -40,8 +40,6 @@ SECONDS = {"s": 1, "m": 60, "": 1}
 
 LISTENS = "stepglass listens"
 """A name that a process gives itself."""
-COMING = {"worker"}
-"""Commands that the documents name before they are there."""
 
 
 def documented() -> Iterator[tuple[str, str]]:
@@ -60,13 +58,7 @@ def documented() -> Iterator[tuple[str, str]]:
             yield from ((name, option) for option in ["", *rest] if option.startswith("--") or not option)
 
 
-def marked(name: str, option: str) -> Any:
-    missing = name in COMING and name not in cli.list_commands(click.Context(cli))
-    marks = [pytest.mark.xfail(reason=f"there is no stepglass {name} yet")] if missing else []
-    return pytest.param(name, option, marks=marks)
-
-
-@pytest.mark.parametrize(("name", "option"), [marked(*each) for each in sorted(set(documented()))])
+@pytest.mark.parametrize(("name", "option"), sorted(set(documented())))
 def test_every_command_and_option_exists(name: str, option: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command, name
@@ -79,11 +71,11 @@ def test_every_setting_that_is_named_exists() -> None:
     assert named and named <= known
 
 
-def test_options_that_stand_alone_are_those_of_the_server_or_a_worker() -> None:
+def test_options_that_stand_alone_are_those_of_the_server() -> None:
     alone = set(re.findall(r"`(--[a-z-]+)", DOCUMENT))
     of_server = {each for parameter in _command("serve").params for each in parameter.opts}
     assert {"--slots", "--allowed-hosts"} <= alone
-    assert alone - of_server <= {"--engine", "--step-types"}
+    assert alone <= of_server
 
 
 def _command(name: str) -> click.Command:

@@ -22,6 +22,7 @@ from app.working import Worker, open_worker
 
 @click.command
 @setting("database", "URL")
+@setting("engine", "ENGINE")
 @setting("step_types", "TYPE,...")
 @setting("slots", "N")
 @setting("name", "NAME")

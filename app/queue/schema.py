@@ -18,10 +18,11 @@ from app.queue.tables import metadata, sequence
 
 HEAD = "0016"
 """The newest revision in `migrations/versions`."""
-WORKS_FROM = "0013"
+WORKS_FROM = "0016"
 """The oldest revision whose programs may work on a database of HEAD, while newer ones do. The migrations since then
 only add: tables, columns that are NULL or have a default, indexes; and an older program need not know of them. Whoever
-writes one that does more puts its own revision here."""
+writes one that does more, or lets programs do what others rely on, puts its own revision here: those before 0016 make
+no tickets, without which Procrastinate hands nothing out."""
 
 MARK = "works from"
 """The name in `sequence` under which a database says that of itself."""
@@ -111,7 +112,8 @@ def _works_from(connection: sa.Connection) -> str:
 def _create(database: Database) -> None:
     """Makes what all migrations, one after the other, would have made."""
     with database.writing.begin() as connection:
-        if version_of(connection) == HEAD:
+        if (found := version_of(connection)) is not None:
+            _refuse_newer(database, found, _works_from(connection))
             return  # another process was first
         metadata.create_all(connection, checkfirst=False)
         version_table.create(connection)
@@ -139,6 +141,10 @@ def migrate(database: Database, revision: str = HEAD) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     with database.writing.begin() as connection:
+        found = version_of(connection)
+        _refuse_newer(database, found, _works_from(connection))
+        if found is not None and found >= HEAD:
+            return  # another process was first
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         if revision == HEAD:

@@ -69,7 +69,8 @@ class TicketOffice(JobManager):
 
     def __init__(self, url: str, desk: Desk) -> None:
         """`url`: as libpq has it."""
-        session = {"options": _SESSION, "autocommit": True}  # all that it asks is one statement each
+        # All that it asks is one statement each.
+        session = {"options": _SESSION, "autocommit": True, "application_name": "stepglass draws"}
         connector = PsycopgConnector(conninfo=url, min_size=1, max_size=3, timeout=5.0, kwargs=session)
         super().__init__(connector)
         self._desk = desk

@@ -127,7 +127,7 @@ def _viewed(url: str, folder: Path) -> Iterator[None]:
     """A server that works on nothing and shows the queue to a viewer."""
     folder.mkdir()
     with (
-        serving(folder, "--database", _given(url), "--slots", "0") as server,
+        serving(folder, "--database", _given(url), "--engine", "embedded", "--slots", "0") as server,
         reading(server.url, {"/queue/stream": 1}, folder / "arrivals"),
     ):
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zoneinfo
 from datetime import datetime
 from itertools import islice
@@ -166,6 +167,9 @@ def test_a_near_miss_is_named() -> None:
 def test_without_a_database_of_time_zones_it_says_which_package_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     known: Any = set()
     monkeypatch.setattr(zoneinfo, "available_timezones", lambda: known)
+    for module in [name for name in sys.modules if name.partition(".")[0] == "tzdata"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "tzdata", None)  # as if it were not installed
     zoneinfo.ZoneInfo.clear_cache()
     before = zoneinfo.TZPATH
     zoneinfo.reset_tzpath(to=[])

@@ -121,7 +121,7 @@ class Live:
         while True:
             await asyncio.sleep(self._heartbeat)
             true_until = self._access.monitor.true_until()
-            if true_until > said:
+            if true_until != said:
                 said, greeting = true_until, self._greeting()
                 for channel in tuple(self._channels.values()):
                     channel.beat(greeting)
