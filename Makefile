@@ -1,6 +1,7 @@
 # make run, make test: each sets up what it needs first. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-postgresql check bench histories chaos chaos-postgresql torture screens screenshots lock clean system-packages
+.PHONY: help run test test-postgresql check bench histories limits chaos chaos-postgresql torture screens screenshots lock clean
+.PHONY: system-packages
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -52,7 +53,6 @@ screens: .venv/installed-dev system-packages ## Every page in every theme and wi
 
 limits: .venv/installed-dev ## Print the model of how far it goes (docs/how-far-it-goes.md)
 	@$(BIN)/python -m tests.bench.limits
-.PHONY: limits
 
 screenshots: .venv/installed-dev system-packages ## Take the pictures of the documentation again
 	$(BIN)/python -m tests.screenshots

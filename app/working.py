@@ -13,7 +13,7 @@ import structlog
 from app import steps
 from app.queue.announcing import hearing_others
 from app.queue.database import Database, DatabaseTrouble
-from app.queue.engine import Engine, settle_engine
+from app.queue.engine import Engine, ensure_settled, settle_engine
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import Listener, StepMonitor
@@ -81,6 +81,7 @@ async def at_work(
 ) -> AsyncIterator[Runner]:
     """Runs what there is of these step types until the end of the block; then gives back what has not ended within its
     grace. `kind`: see `NewOwner`."""
+    ensure_settled(database, engine)
     tickets = Tickets() if engine == "procrastinate" and settings.slots else None
     runner = Runner(
         database,

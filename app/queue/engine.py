@@ -51,8 +51,21 @@ def settle_engine(database: Database, wanted: str) -> Engine:
     except sa.exc.DBAPIError as error:
         raise DatabaseTrouble(
             f"{database} cannot be set up for its engine: {cause_of(error)}. Procrastinate needs the right to create "
-            f"its schema, stepglass_engine; --engine embedded does without."
+            f"its schema, stepglass_engine; --engine embedded (STEPGLASS_ENGINE) does without."
         ) from error
+
+
+def ensure_settled(database: Database, engine: Engine) -> None:
+    """Looks again, now that others see this process at work. Raises EngineRefused if one that began at the same moment
+    has switched to another engine."""
+    if database.is_sqlite:
+        return
+    with database.read() as connection:
+        found = _ENGINES[connection.execute(_fact).scalar_one()]
+    if found != engine:
+        raise EngineRefused(
+            f"{database} was switched to the engine {found} by a process that began just now; start again"
+        )
 
 
 def _settle(database: Database, connection: Connection, wanted: str) -> Engine:
@@ -63,7 +76,7 @@ def _settle(database: Database, connection: Connection, wanted: str) -> Engine:
     if found not in (None, chosen) and others:
         raise EngineRefused(
             f"{database} is worked by the engine {found}, of: {'; '.join(map(_process, others))}. Stop them all to "
-            f"switch to {chosen}, or start with --engine {found}."
+            f"switch to {chosen}, or start with --engine {found} (STEPGLASS_ENGINE)."
         )
     if chosen == "procrastinate":
         _set_up(database, connection)

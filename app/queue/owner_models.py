@@ -16,9 +16,8 @@ class OwnerRow(SQLModel, table=True):
     """A process that runs work items, from a start to its end; work items and steps in planning name it.
 
     `beat`: counted up every quarter of `lease` (seconds) while it holds work, or others may be there, for these to see;
-    when it was last, by the clock of the queue, is `renewed_at`, which decides nothing. `silence`: what is said of it while
-    another process misses its beat; it came last at `silent_since`, and the work changes hands
-    at `takeover_at`. `end`: how it ended.
+    when it was last is `renewed_at`, which decides nothing. `silence`: what is said of it while another process misses
+    its beat; it came last at `silent_since`, and the work changes hands at `takeover_at`. `end`: how it ended.
 
     `kind`: server, worker or command. `label`: the name that it was given. `offers`: the step types that it works on,
     none without slots. `limits`: those of step types that it was told, as `{type: [work items, rate]}`. Both are null

@@ -24,12 +24,17 @@ _SESSION = (
     "-c search_path=stepglass_engine -c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off -c timezone=UTC"
 )
 _DRAW = """
-SELECT drawn.id, drawn.status, drawn.task_name, drawn.priority, drawn.lock, drawn.queueing_lock, drawn.args,
-       drawn.scheduled_at, drawn.queue_name, drawn.attempts, drawn.worker_id
-  FROM generate_series(1, %(number)s) AS turn,
-       LATERAL procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker_id)s + 0 * turn) AS drawn
- WHERE drawn.id IS NOT NULL
+WITH RECURSIVE turns(turn, drawn) AS (
+    SELECT 1, procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker_id)s)
+    UNION ALL
+    SELECT turn + 1, procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker_id)s)
+      FROM turns WHERE turn < %(number)s AND (drawn).id IS NOT NULL
+)
+SELECT (drawn).id, (drawn).status, (drawn).task_name, (drawn).priority, (drawn).lock, (drawn).queueing_lock,
+       (drawn).args, (drawn).scheduled_at, (drawn).queue_name, (drawn).attempts, (drawn).worker_id
+  FROM turns WHERE (drawn).id IS NOT NULL
 """
+"""Ends with the first turn that finds nothing: each may have to pass by all that waits for others."""
 # Anew, as a ticket that was drawn may have a successor with the same queueing lock.
 _GIVE_BACK = """
 WITH given AS (

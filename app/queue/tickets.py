@@ -95,7 +95,7 @@ _running = select(step_job.c.id).where(
     step_job.c.id.in_(bindparam("step_ids", expanding=True)), step_job.c.status == Status.RUNNING
 )
 _workable = (
-    select(step_job.c.id, step_job.c.ready)
+    select(step_job.c.id, step_job.c.ready, step_counter.c.number)
     .outerjoin(step_counter, (step_counter.c.step_id == step_job.c.id) & (step_counter.c.status == Status.PENDING))
     .where(
         step_job.c.ready & step_job.c.status.in_((Status.PENDING, Status.RUNNING))
@@ -162,7 +162,10 @@ def make_for_everything(connection: Connection) -> None:
     """Makes tickets for all that can be worked on: the engine is another one from now on."""
     changes: list[Change] = []
     for step in connection.execute(_workable).all():
-        changes.append(StepReleased(step.id) if step.ready else WorkAdded(step.id, 0.0))
+        if step.ready:
+            changes.append(StepReleased(step.id))
+        if step.number:  # also what an earlier planning had added
+            changes.append(WorkAdded(step.id, 0.0))
     enqueue(connection, changes, 0.0)
 
 

@@ -20,7 +20,7 @@ from app.queue.clock import Clock
 from app.queue.step_monitor import StepMonitor
 from app.queue.store.workforce import note_not_offered
 from app.queue.ticket_office import Order, TicketOffice
-from app.queue.tickets import ITEMS, LATER, PLAN, Ticket, queue_of
+from app.queue.tickets import CHUNK, ITEMS, LATER, PLAN, Ticket, queue_of
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.lease import BEATS
 from app.work.tickets import Tickets
@@ -36,6 +36,8 @@ BEAT = 2.0
 take it for dead while it lives."""
 STOPPING = 5.0
 """Seconds that giving back what was drawn may take at the end; then it is left to the others."""
+UNTIL_STORED = 0.02
+"""Seconds by which a ticket for later may fall due after what it says: its transaction takes that long."""
 MOST_AT_ONCE = 50
 """Tickets in one draw."""
 IN_HAND = 2_000
@@ -49,8 +51,8 @@ class _Queues:
 
     names: tuple[str, ...]
     hopeful: bool = True
-    stood_for: float = 1.0
-    """Work items that the last tickets stood for, each."""
+    stood_for: float = CHUNK
+    """Work items that the last tickets stood for, each; what goes beyond the room would be kept from others."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,8 @@ class Engine:
     _in_process: dict[int, bool] = field(default_factory=dict)
     _timers: set[asyncio.TimerHandle] = field(default_factory=set)
     _noting: asyncio.Task[None] | None = None
+    _look_at: float = 0.0
+    """When tickets are looked for whatever was heard."""
 
     def __post_init__(self) -> None:
         self._queues = {
@@ -141,8 +145,7 @@ class Engine:
                 )
             finally:
                 rescuing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await rescuing
+                await asyncio.gather(rescuing, return_exceptions=True)
                 with suppress(ProcrastinateException):
                     await office.give_back_drawn()
 
@@ -165,17 +168,21 @@ class Engine:
         return True
 
     async def order(self) -> Order | None:
+        clock = asyncio.get_running_loop().time
         while not self.tickets.closed:
             self._look.clear()
-            room = self._room()
-            for kind, queues in self._queues.items():
-                if queues.hopeful and queues.names and room[kind] > 0:
-                    return Order(kind, queues.names, room[kind])
-            try:
-                await asyncio.wait_for(self._look.wait(), LOOK_EVERY)
-            except TimeoutError:
+            if clock() >= self._look_at:
+                self._look_at = clock() + LOOK_EVERY
                 for queues in self._queues.values():
                     queues.hopeful = True
+            room = self._room()
+            for kind, queues in tuple(self._queues.items()):
+                if queues.hopeful and queues.names and room[kind] > 0:
+                    self._queues[kind] = self._queues.pop(kind)  # the others come first next time
+                    queues.hopeful = False  # what is heard from now on counts
+                    return Order(kind, queues.names, room[kind])
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), max(0.0, self._look_at - clock()))
         return None
 
     def _room(self) -> dict[str, int]:
@@ -192,7 +199,8 @@ class Engine:
         }
 
     def drew(self, order: Order, number: int) -> None:
-        self._queues[order.kind].hopeful = number == order.number
+        if number == order.number:
+            self._queues[order.kind].hopeful = True
 
     def _hear(self, commit: Commit) -> None:
         for change in commit.changes:
@@ -201,11 +209,14 @@ class Engine:
                     self._hope(_PLANS)
                     self._note_not_offered()
                 case WorkAdded(_, due_at) if (delay := due_at - self.clock.now()) > 0:
-                    self._hope_later(delay + LATER)
-                case WorkAdded():
+                    self._hope_later(delay + LATER + UNTIL_STORED)
+                case WorkAdded(items=number):
                     self._hope(_LOOP, _PROCESS)
+                    if number:
+                        self._note_not_offered()
                 case MuchChanged():
                     self._hope(*self._queues)
+                    self._note_not_offered()
 
     def _hope(self, *kinds: str) -> None:
         for kind in kinds:
@@ -235,7 +246,7 @@ class Engine:
             await asyncio.sleep(self.lease / BEATS)
             try:
                 tickets = await office.rescue(self._dead_after)
-            except ProcrastinateException as trouble:
+            except (ProcrastinateException, OSError) as trouble:
                 log.warning("tickets of the dead could not be looked for", reason=str(trouble.__cause__ or trouble))
                 continue
             if tickets:

@@ -352,10 +352,14 @@ class Runner:
     async def _open_unknown_steps(self) -> None:
         unknown = self._lanes.unknown()
         asked = running_steps_of if self._tickets else steps_of
-        for step in await self._writer(asked, unknown) if unknown else []:
+        found = await self._writer(asked, unknown) if unknown else []
+        for step in found:
             if step.step_id in self._lanes.unknown():  # it has not ended meanwhile
                 self._open(step)
         self._lanes.forget_unknown(unknown)
+        own = self._step_types if self._slots else {}
+        if (self._slots or not self._lease.alone) and any(step.type not in own for step in found):
+            await self._writer(note_not_offered, own.keys())
 
     def _open(self, step: ClaimedStep, is_empty: bool = False) -> None:
         self._lanes.open(step, is_empty)
