@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from app.queue.owner_reading import OwnerRecord
@@ -88,7 +89,7 @@ async def test_what_a_silent_process_held_is_taken_over_and_it_comes_too_late(wo
         with working(works) as second:
             first_pid, second_pid = (str(each.process.pid) for each in (first, second))
             second.until(lambda: second_pid in owners(works))
-            first.process.send_signal(signal.SIGSTOP)
+            stop_between_writes(first.process, works)
             taken_over(works, manager_id, first_pid, second)
             second.until(lambda: at_work(2))
             (tmp_path / "gate1").touch()  # so that the first one finds its work done
@@ -102,6 +103,26 @@ async def test_what_a_silent_process_held_is_taken_over_and_it_comes_too_late(wo
     assert works.run(manager_id).counts.completed == 2
     assert [line for line in said(works, manager_id) if "is done" in line] == ["attempt 3 is done"] * 2
     assert owners(works)[first_pid].end == "stopped"
+
+
+def stop_between_writes(process: subprocess.Popen[str], works: Works) -> None:
+    """Whoever sleeps in the midst of a transaction keeps the lock of a SQLite file for as long; nothing helps there.
+    PostgreSQL ends the session of one that does."""
+    process.send_signal(signal.SIGSTOP)
+    while works.database.path and is_locked(works.database.path):
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGSTOP)
+
+
+def is_locked(path: Path) -> bool:
+    """Or somebody just writes."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("ROLLBACK")
+        return False
 
 
 def taken_over(works: Works, manager_id: int, silent: str, by: Process) -> None:
