@@ -32,6 +32,7 @@ class WorkerProcess:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self.was_killed = False
 
     @classmethod
     async def start(cls) -> WorkerProcess:
@@ -93,6 +94,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Ends the process, and the programs that handlers started in it."""
+        self.was_killed = True
         if self._process.returncode is None:
             self._kill_group()
 
@@ -136,7 +138,10 @@ class ProcessPool:
                 raise
             finally:
                 self._lent.remove(worker)
-            self._idle.append(worker)
+            if worker.was_killed:  # just as it had done its task
+                await asyncio.shield(worker.end())
+            else:
+                self._idle.append(worker)
 
     async def close(self) -> None:
         await asyncio.gather(*(worker.end() for worker in self._idle))

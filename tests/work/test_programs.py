@@ -11,7 +11,7 @@ import pytest
 
 from app.queue.store.cancel import cancel
 from app.work import frames
-from app.work.processes import WorkerProcess
+from app.work.processes import ProcessPool, WorkerProcess
 from tests.work.conftest import PATIENCE, Works
 from tests.work.test_runner import step
 
@@ -65,3 +65,13 @@ async def test_a_worker_process_that_dies_takes_a_program_along(works: Works, pi
         ((pid, _),) = runner.processes.pids
         os.kill(pid, signal.SIGKILL)
         await pipe.gone()
+
+
+async def test_a_process_that_is_killed_just_as_it_has_done_its_task_gets_no_other() -> None:
+    """Or what came next would fail, being at no fault."""
+    processes = ProcessPool(1)
+    async with processes.process() as first:
+        first.kill()
+    async with processes.process() as second:
+        assert second.pid != first.pid
+    await processes.close()
