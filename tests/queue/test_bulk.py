@@ -23,8 +23,6 @@ from app.queue.store.plan import NewItem, claim_plans, end_planning, plan
 from app.queue.store.retry import Again, retry
 from tests.queue.conftest import Queue
 
-pytestmark = pytest.mark.postgresql
-
 ONE = StepPlan("one", "trial")
 ANN = Actor(Place.PAGE, "ann")
 FAILED_ITEMS = JobFilter(Kind.WORKER, Status.FAILED)

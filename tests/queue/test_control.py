@@ -17,8 +17,6 @@ from app.queue.store.rerun import NotRepeatable, rerun_as
 from app.queue.store.retry import Again
 from tests.queue.conftest import Queue
 
-pytestmark = pytest.mark.postgresql
-
 ANN = Actor.named(Place.API, "ann\n")
 ONE, TWO = StepPlan("one", "trial"), StepPlan("two", "trial", depends=("one",))
 

@@ -23,8 +23,6 @@ from app.queue.store.documents import Saving, delete_documents, save_documents
 from tests.hostile import CORPUS
 from tests.queue.conftest import Queue
 
-pytestmark = pytest.mark.postgresql
-
 
 def note(title: str, body: str = "", *tags: str, source_type: str = "note", category: str = "") -> Document:
     facts = {"trial": {"category": category}} if category else {}

@@ -27,8 +27,6 @@ from app.queue.store.priority import NothingToPrioritise, prioritise_as, priorit
 from app.queue.writer import Transaction
 from tests.queue.conftest import Queue
 
-pytestmark = pytest.mark.postgresql
-
 ANN = Actor(Place.PAGE, "ann")
 ITEMS = [f"item {number}" for number in range(6)]
 

@@ -17,8 +17,6 @@ from app.queue.store.failure_groups import OTHER
 from app.queue.store.logging import Line, log
 from tests.queue.conftest import Queue
 
-pytestmark = pytest.mark.postgresql
-
 
 def every_job(queue: Queue, matching: JobFilter, limit: int = 3) -> list[str]:
     """The names on all pages; every page has the same total, which is how many there are."""

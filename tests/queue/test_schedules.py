@@ -33,8 +33,6 @@ from app.queue.ticks import Cron, Due, Outcome
 from app.queue.writer import Transaction, Writer
 from tests.queue.conftest import Queue
 
-pytestmark = pytest.mark.postgresql
-
 SOMEBODY = Actor(Place.PAGE, "a person")
 HOURLY = Cron("0 * * * *", "Europe/Berlin")
 NOON = 1_800_014_400

@@ -12,8 +12,6 @@ from app.queue.store.totals import add_to_totals
 from app.queue.totals import MOST_NAMES, added, amounts, told
 from tests.queue.conftest import Queue
 
-pytestmark = pytest.mark.postgresql
-
 
 async def test_what_is_used_adds_up_and_is_told_when_the_step_ends(queue: Queue) -> None:
     manager_id = await queue.start(StepPlan("one", "trial"), StepPlan("two", "trial", depends=()))

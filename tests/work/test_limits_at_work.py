@@ -21,8 +21,6 @@ from app.queue.writer import touch
 from tests.work import trial_steps
 from tests.work.conftest import Works
 
-pytestmark = pytest.mark.postgresql
-
 
 class Gate(trial_steps.OnLoop):
     """Its work items begin, are noted, and go on when they are let."""

@@ -21,8 +21,6 @@ from app.work.watch import Watch
 from tests.work import trial_steps
 from tests.work.conftest import PATIENCE, Works
 
-pytestmark = pytest.mark.postgresql
-
 LEASE = 20.0
 INTERVAL = LEASE / 4
 OTHER = "far:1:other"
