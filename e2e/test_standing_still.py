@@ -6,9 +6,16 @@ What must move is what stands below something that came: a run, the log of a ste
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -45,7 +52,6 @@ EARLIER = 12
 RUN = 2 * EARLIER + 1
 STEP = RUN + 1
 PATHS = ("/queue", f"/jobs/{RUN}", f"/jobs/{RUN}/steps/one")
-
 
 BELOW_THE_STEPS = tuple(f"job-{RUN}-{part}" for part in ("failures", "slowest", "settings"))
 
@@ -87,6 +93,63 @@ def test_a_header_that_arrives_bit_by_bit_moves_no_link(page: Page, theatre: The
         assert len(whole) > 4
         for tops in arriving:
             assert tops == whole[: len(tops)], width
+
+
+def test_a_timeline_that_arrives_bit_by_bit_moves_nothing(page: Page, theatre: Theatre) -> None:
+    theatre.play("start", steps=["one", "two"])
+    for verb in ("begin_planning", "plan"):
+        theatre.play(verb, items=["an item"])
+    page.add_init_script(WATCH_FOR_SHIFTS)
+    with _slow_line(theatre, "/jobs/1") as (url, pieces, send):
+        assert pieces[-2] == "<span>now</span>"
+        send(pieces[0])
+        page.goto(url, wait_until="commit")
+        for piece in pieces[1:]:
+            assert page.evaluate(SHIFTS) == [], f"before {piece[:120]!r}"
+            send(piece)
+        send(None)
+        page.wait_for_load_state("domcontentloaded")
+        assert page.evaluate(SHIFTS) == []
+
+
+@contextmanager
+def _slow_line(theatre: Theatre, path: str) -> Iterator[tuple[str, list[str], Callable[[str | None], None]]]:
+    """The address of a page without its stream, its pieces (cut in its timeline), and what sends one; None ends it."""
+    text = re.sub("<script.*?</script>", "", httpx.get(f"{theatre.url}{path}").text, flags=re.DOTALL)
+    rows, axis = text.index('<section id="job-1-timeline"'), text.index('<p class="axis">')
+    ends = [match.end() for match in re.finditer("</li>|</time>|now</span>", text[: text.index("</p>", axis)])]
+    pieces = [text[start:end] for start, end in pairwise([0, *(end for end in ends if end > rows), len(text)])]
+    sent: SimpleQueue[str | None] = SimpleQueue()
+
+    class SlowLine(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != path:
+                answer = httpx.get(f"{theatre.url}{self.path}")
+                self._begin(answer.headers["Content-Type"])
+                self.wfile.write(answer.content)
+                return
+            self._begin("text/html; charset=utf-8")
+            while (piece := sent.get()) is not None:
+                self.wfile.write(piece.encode())
+                self.wfile.flush()
+
+        def _begin(self, content_type: str) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on standard error."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), SlowLine) as server:
+        serving = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}{path}", pieces, sent.put
+        finally:
+            sent.put(None)
+            server.shutdown()
+            serving.join()
 
 
 def test_what_happens_in_a_step_moves_nothing(readers: list[StillVisitor], theatre: Theatre) -> None:
