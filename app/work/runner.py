@@ -1,4 +1,4 @@
-"""The runner: claims what is to be done and sees it through, in the server's own process.
+"""The runner: claims what is to be done and sees it through, in the process that it is part of.
 
 It never polls. The step monitor tells it of steps to plan and of items to claim, or tickets do that Procrastinate hands
 out; a clock tells of retries that fall due. `async def` handlers run on the event loop, up to `slots` at once, plain
