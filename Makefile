@@ -1,6 +1,6 @@
 # make run, make test: each sets up what it needs first. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-postgresql check bench histories limits chaos chaos-postgresql torture screens screenshots lock clean
+.PHONY: help run test test-postgresql check bench nightly histories limits chaos chaos-postgresql torture screens screenshots lock clean
 .PHONY: system-packages
 
 PYTHON ?= python3
@@ -36,8 +36,11 @@ check: .venv/installed-dev ## Lint, formatting, types and import rules
 bench: .venv/installed-dev system-packages ## Measure against floors and peers; takes minutes
 	@failed=0; for file in tests/bench/test_*.py; do $(BIN)/python -m pytest $$file --no-header -s || failed=1; done; exit $$failed
 
-histories: .venv/installed-dev ## Draw thousands of random histories; HISTORIES=2000 SEED=1
-	HISTORIES=$(or $(HISTORIES),2000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/web/test_same_everywhere.py tests/work/test_schedule.py
+nightly: test-postgresql histories chaos chaos-postgresql torture screens ## All that takes too long for `make test`; hours
+
+histories: .venv/installed-dev ## Draw ten thousand random histories; HISTORIES=10000 SEED=1
+	HISTORIES=$(or $(HISTORIES),10000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/queue/test_ticket_histories.py
+	HISTORIES=$(or $(PAGES),400) $(BIN)/python -m pytest tests/web/test_same_everywhere.py tests/work/test_schedule.py
 
 torture: .venv/installed-dev ## Everything at once on one SQLite database for five minutes; TORTURE=300
 	TORTURE=$(or $(TORTURE),300) $(BIN)/python -m pytest tests/test_torture.py --no-header
