@@ -78,7 +78,7 @@ class Found(msgspec.Struct, array_like=True, tag="found"):
 
 class Ended(msgspec.Struct, array_like=True, tag="ended"):
     """Item number `index` ended; with an error, or with a result. For a plan, index -1. `retry_after`: the seconds
-    that the error asks to wait."""
+    that the error asks to wait. `told`: its process had been told to end by then; nothing comes after this."""
 
     index: int
     result: Any = None
@@ -86,6 +86,7 @@ class Ended(msgspec.Struct, array_like=True, tag="ended"):
     traceback: str | None = None
     permanent: bool = False
     retry_after: float | None = None
+    told: bool = False
 
 
 class Done(msgspec.Struct, array_like=True, tag="done"):

@@ -12,6 +12,7 @@ import structlog
 from app.queue.store.claim import ClaimedItem, ClaimedStep, release
 from app.queue.store.finish import Ending
 from app.queue.writer import Writer
+from app.work import patience
 from app.work.failures import failed, storable_result
 from app.work.lanes import Lane
 from app.work.outbox import Outbox
@@ -21,9 +22,6 @@ from app.work.step_type import WorkItem
 from app.work.storing import give_back
 
 log = structlog.get_logger(__name__)
-
-STOP_GRACE = 1.0
-"""Seconds that a handler has to end after it was told to, before it is left behind."""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +74,7 @@ class LoopWork:
         tasks = [running.task for running in self._running.values() if running.task]
         self.cancel(tuple(self._running))
         if tasks:
-            await asyncio.wait(tasks, timeout=STOP_GRACE)
+            await asyncio.wait(tasks, timeout=patience.STOP_GRACE)
 
     async def stop(self, grace: float, hurry: asyncio.Event) -> int:
         """Waits up to `grace` seconds, or until `hurry` is set, then ends what still runs and gives it back. Returns
@@ -86,7 +84,7 @@ class LoopWork:
         for running in left:
             self._tell_to_stop(running, "")
         if left:
-            await asyncio.wait([running.task for running in left if running.task], timeout=STOP_GRACE)
+            await asyncio.wait([running.task for running in left if running.task], timeout=patience.STOP_GRACE)
         by_step: dict[int, list[tuple[int, int]]] = {}
         for running in left:
             by_step.setdefault(running.item.step_id, []).append((running.item.id, running.item.attempt))
@@ -119,7 +117,7 @@ class LoopWork:
         if running.context:
             running.context.cancelled = True
         running.task.cancel()
-        running.timers.append(asyncio.get_running_loop().call_later(STOP_GRACE, self._leave_behind, running))
+        running.timers.append(asyncio.get_running_loop().call_later(patience.STOP_GRACE, self._leave_behind, running))
 
     def _leave_behind(self, running: _Running) -> None:
         """The handler goes on though it was told to stop: its item ends without it, and it is taken off the loop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.queue.store.claim import ClaimedItem, ClaimedStep
@@ -15,3 +16,8 @@ class Occupied:
     item: ClaimedItem
     pid: int | None
     waits: bool
+
+
+def attempts(running: Iterable[Occupied]) -> dict[int, int]:
+    """The attempt that is being made of each work item: the last one, where another is only about to end."""
+    return {each.item.id: each.item.attempt for each in sorted(running, key=lambda each: each.item.attempt)}

@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+STOP_GRACE = 2.0
+"""Seconds that a handler has to end after it was told to, before it is ended."""
+
 
 async def ended_within(tasks: Iterable[asyncio.Task[Any]], seconds: float, hurry: asyncio.Event) -> None:
     """Waits until the tasks have ended, that many seconds have passed, or `hurry` is set."""

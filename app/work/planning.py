@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterable, Callable
+from contextlib import suppress
 from typing import Any
 
 from app.queue.store.claim import release_plan
@@ -15,7 +16,7 @@ from app.work import frames
 from app.work.failures import told
 from app.work.outbox import Outbox
 from app.work.process_work import pass_on_facts, place_of
-from app.work.processes import NoProcess, ProcessDied, ProcessPool
+from app.work.processes import NoProcess, ProcessDied, ProcessPool, WorkerProcess
 from app.work.step_context import LoopContext
 from app.work.step_type import PermanentError, StepType
 from app.work.storing import give_back, until_stored
@@ -46,6 +47,7 @@ class Planning:
         self._on_end = on_end
         self._running: dict[int, asyncio.Task[None]] = {}
         self._attempts: dict[int, int] = {}
+        self._contexts: dict[int, LoopContext] = {}
 
     @property
     def running(self) -> int:
@@ -60,22 +62,24 @@ class Planning:
 
     def cancel(self, step_id: int) -> None:
         """The step was ended by somebody else: its planning is to stop."""
+        if context := self._contexts.get(step_id):
+            context.cancelled = True
         if task := self._running.get(step_id):
             task.cancel()
 
     async def let_go(self) -> None:
         """Ends what is being planned: it is somebody else's to plan."""
         tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
+        for step_id in self._running:
+            self.cancel(step_id)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stop(self) -> None:
         """Ends what is being planned, and gives it back: planning begins again from the start, and adds nothing
         twice."""
         running = dict(self._running)
-        for task in running.values():
-            task.cancel()
+        for step_id in running:
+            self.cancel(step_id)
         await asyncio.gather(*running.values(), return_exceptions=True)
         for step_id in running:
             await give_back(self._writer, release_plan, step_id, self._attempts[step_id])
@@ -83,6 +87,7 @@ class Planning:
     def _forget(self, step_id: int, task: asyncio.Task[None]) -> None:
         if self._running.get(step_id) is task:
             del self._running[step_id]
+            self._contexts.pop(step_id, None)
         self._on_end()
 
     async def _plan(self, claimed: ClaimedPlan, step_type: type[StepType[Any]]) -> None:
@@ -107,6 +112,7 @@ class Planning:
     async def _plan_on_loop(self, claimed: ClaimedPlan, step_type: type[StepType[Any]], intake: _Intake) -> None:
         settings = step_type.settings_type.model_validate(claimed.step.settings)
         context = LoopContext(claimed.step, settings, self._outbox, self._database_address, None, claimed.attempt)
+        self._contexts[claimed.step.step_id] = context
         planned = step_type().plan(context)
         assert isinstance(planned, AsyncIterable)
         async for item in planned:
@@ -126,25 +132,46 @@ class Planning:
         )
         async with self._processes.process() as process:
             process.send(task)
-            failure: str | None = None
+            try:
+                await self._follow(process, step.step_id, intake)
+            except asyncio.CancelledError:
+                process.tell(f"the planning of step {step.name}")
+                await self._follow_to_its_end(process, step.step_id)
+                raise
+
+    async def _follow(self, process: WorkerProcess, step_id: int, intake: _Intake) -> None:
+        failure: str | None = None
+        while True:
+            for frame in await process.frames():
+                match frame:
+                    case frames.Found(_, name, value, _):
+                        await intake.add(NewItem(name, value))
+                    case frames.Ended(error=error):
+                        failure = error
+                    case frames.Done():
+                        if failure is not None:
+                            raise PermanentError(failure)
+                        return
+                    case _:
+                        self._pass_on(step_id, frame)
+            await intake.flush()
+            if self._outbox.crowded:
+                await self._outbox.room()
+
+    async def _follow_to_its_end(self, process: WorkerProcess, step_id: int) -> None:
+        """Keeps what it says until it has ended."""
+        with suppress(ProcessDied):
             while True:
                 for frame in await process.frames():
-                    match frame:
-                        case frames.Found(_, name, value, _):
-                            await intake.add(NewItem(name, value))
-                        case frames.Said(_, at, level, message):
-                            self._outbox.log(step.step_id, None, level, message, at)
-                        case frames.Ended(error=error):
-                            failure = error
-                        case frames.Done():
-                            if failure is not None:
-                                raise PermanentError(failure)
-                            return
-                        case _:
-                            pass_on_facts(self._outbox, step.step_id, [], frame)
-                await intake.flush()
-                if self._outbox.crowded:
-                    await self._outbox.room()
+                    if isinstance(frame, frames.Done):
+                        return
+                    self._pass_on(step_id, frame)
+
+    def _pass_on(self, step_id: int, frame: frames.Frame) -> None:
+        if isinstance(frame, frames.Said):
+            self._outbox.log(step_id, None, frame.level, frame.message, frame.at)
+        else:
+            pass_on_facts(self._outbox, step_id, [], frame)
 
 
 class _Intake:

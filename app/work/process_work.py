@@ -1,4 +1,8 @@
-"""Work items with plain `def` handlers, in worker processes."""
+"""Work items with plain `def` handlers, in worker processes.
+
+What is to end is told, and given a grace. That reaches the process when it is at the item that is meant, or already at
+one of the next: those are not blamed for it, and run again in another process.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from app.queue.store.claim import ClaimedItem, ClaimedStep, release
 from app.queue.store.finish import Ending
 from app.queue.store.plan import NewItem
 from app.queue.writer import Writer
-from app.work import frames
+from app.work import frames, patience
 from app.work.lanes import Lane
 from app.work.outbox import Outbox
 from app.work.patience import ended_within
@@ -21,10 +25,10 @@ from app.work.processes import NoProcess, ProcessDied, ProcessPool, WorkerProces
 from app.work.step_type import PermanentError, StepType
 from app.work.storing import give_back
 
-LET_GO_GRACE = 2.0
-"""Seconds that processes have to end when their work was taken over."""
+EXIT_GRACE = 1.0
+"""Seconds that killed processes have to be gone."""
 STOPPED = ""
-"""Why a process was ended when nothing is to be told of the item it was at."""
+"""Why an item is to end when nothing is to be told of it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,7 +38,9 @@ class _Chunk:
     lane: Lane
     left: list[ClaimedItem]
     process: WorkerProcess | None = None
-    killed_because: str | None = None
+    told: ClaimedItem | None = None
+    """Because of which item the process was told to end."""
+    told_because: str = STOPPED
     timer: asyncio.TimerHandle | None = None
     cancelled: set[int] = field(default_factory=set)
 
@@ -92,30 +98,33 @@ class ProcessWork:
             task.add_done_callback(self._forget)
 
     def cancel(self, worker_ids: Iterable[int]) -> None:
-        """The items were ended by somebody else: a process that is at one of them is ended."""
+        """The items were ended by somebody else: a process that is at one of them is told to end."""
         stopped = set(worker_ids)
         for chunk in self._chunks.values():
             chunk.cancelled |= stopped.intersection(item.id for item in chunk.left)
             if chunk.left and chunk.left[0].id in chunk.cancelled:
-                _kill(chunk, STOPPED)
+                _tell(chunk, STOPPED)
 
     async def let_go(self) -> None:
         """Ends what runs: it is somebody else's to run."""
         tasks = list(self._chunks)
         self.cancel([item.id for chunk in self._chunks.values() for item in chunk.left])
         if tasks:
-            await asyncio.wait(tasks, timeout=LET_GO_GRACE)
+            await asyncio.wait(tasks, timeout=patience.STOP_GRACE + EXIT_GRACE)
 
     async def stop(self, grace: float, hurry: asyncio.Event) -> int:
-        """Waits up to `grace` seconds, or until `hurry` is set, then ends what still runs and gives it back. Returns
-        how many items that were."""
+        """Waits up to `grace` seconds, then tells what still runs to end, ends it, and gives it back; at once when
+        `hurry` is set. Returns how many items that were."""
         await ended_within(self._chunks, grace, hurry)
         self._stopping = True
         left = dict(self._chunks)
-        for chunk in left.values():
-            _kill(chunk, STOPPED)
+        for task, chunk in left.items():
+            _tell(chunk, STOPPED)
+            if chunk.process is None:
+                task.cancel()
+        await ended_within(left, patience.STOP_GRACE, hurry)
         for task in left:
-            task.cancel()
+            task.cancel()  # which kills its process
         await asyncio.gather(*left, return_exceptions=True)
         given_back = 0
         for chunk in left.values():
@@ -148,24 +157,26 @@ class ProcessWork:
                 if not chunk.left:
                     return
                 chunk.process = process
-                chunk.killed_because = None
                 process.send(self._task(chunk))
                 await self._follow(chunk, process)
         except ProcessDied as death:
-            died = chunk.killed_because is None
-            self._blame_first(chunk, str(death) if died else chunk.killed_because or STOPPED, died)
+            self._blame(chunk, str(death))
         except NoProcess as trouble:
             self._fail_all(chunk, str(trouble))
         finally:
             _disarm(chunk)
-            chunk.process = None
+            chunk.process = chunk.told = None
 
-    def _blame_first(self, chunk: _Chunk, why: str, died: bool) -> None:
-        """Ends the item that the process was at when it died; the others of the chunk do not suffer."""
-        if not chunk.left or self._stopping:
+    def _blame(self, chunk: _Chunk, death: str) -> None:
+        """Ends the item because of which the process was to end, or else the one that it was at when it died; the
+        others of the chunk do not suffer."""
+        if self._stopping or not chunk.left or (chunk.told and chunk.told not in chunk.left):
             return
-        culprit = chunk.left.pop(0)
+        culprit = chunk.told or chunk.left[0]
+        chunk.left.remove(culprit)
+        why = chunk.told_because if chunk.told else death
         if why and culprit.id not in chunk.cancelled:
+            died = chunk.told is None
             self._outbox.end(culprit.step_id, Ending(culprit.id, culprit.attempt, error=why, died=died))
 
     async def _follow(self, chunk: _Chunk, process: WorkerProcess) -> None:
@@ -189,6 +200,8 @@ class ProcessWork:
             case frames.Found(index, name, value, at_most):
                 item = items[index]
                 self._outbox.spawn(step_id, item.id, item.attempt, NewItem(name, value, at_most))
+            case frames.Ended(index) if _is_void(chunk, items[index], frame):
+                pass
             case frames.Ended(index, result, error, traceback, permanent, retry_after):
                 item = items[index]
                 chunk.left.remove(item)
@@ -196,7 +209,7 @@ class ProcessWork:
                 ending = Ending(item.id, item.attempt, result, error, traceback, permanent, retry_after)
                 self._outbox.end(step_id, ending)
                 if chunk.left and chunk.left[0].id in chunk.cancelled:
-                    _kill(chunk, STOPPED)
+                    _tell(chunk, STOPPED)
             case _:
                 pass_on_facts(self._outbox, step_id, items, frame)
 
@@ -240,12 +253,19 @@ def place_of(step_type: type[StepType[Any]]) -> str:
     return f"{step_type.__module__}:{step_type.__qualname__}"
 
 
+def _is_void(chunk: _Chunk, item: ClaimedItem, ended: frames.Ended) -> bool:
+    """Whether an end does not count that an item came to after its process was told to end: an error that may come of
+    being told, and whatever one that has timed out made of it."""
+    timed_out = item is chunk.told and chunk.told_because != STOPPED
+    return ended.told and chunk.told is not None and (ended.error is not None or timed_out)
+
+
 def _arm(chunk: _Chunk) -> None:
     """Starts the clock of the item that the process is at now."""
     _disarm(chunk)
-    if chunk.left and chunk.lane.timeout is not None:
+    if chunk.left and not chunk.told and chunk.lane.timeout is not None:
         told = f"took longer than its timeout of {chunk.lane.timeout:g} s"
-        chunk.timer = asyncio.get_running_loop().call_later(chunk.lane.timeout, _kill, chunk, told)
+        chunk.timer = asyncio.get_running_loop().call_later(chunk.lane.timeout, _tell, chunk, told)
 
 
 def _disarm(chunk: _Chunk) -> None:
@@ -254,7 +274,10 @@ def _disarm(chunk: _Chunk) -> None:
         chunk.timer = None
 
 
-def _kill(chunk: _Chunk, why: str) -> None:
-    if chunk.process is not None and chunk.killed_because is None:
-        chunk.killed_because = why
-        chunk.process.kill()
+def _tell(chunk: _Chunk, why: str) -> None:
+    """Tells the process to end because of the item that it is at."""
+    if chunk.process is None or chunk.told is not None or not chunk.left:
+        return
+    _disarm(chunk)
+    chunk.told, chunk.told_because = chunk.left[0], why
+    chunk.process.tell(f"{chunk.told.name} of step {chunk.lane.step.name}")

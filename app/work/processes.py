@@ -10,8 +10,12 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from app.work import frames
+import structlog
+
+from app.work import frames, patience
 from app.work.failures import told_exit
+
+log = structlog.get_logger(__name__)
 
 EXIT_GRACE = 5.0
 """Seconds that a process has to end after it closed its socket."""
@@ -32,7 +36,11 @@ class WorkerProcess:
         self._process = process
         self._reader = reader
         self._writer = writer
-        self.was_killed = False
+        self.is_ending = False
+        """Whether it was told to end, or killed."""
+        self._timers: list[asyncio.TimerHandle] = []
+        self._head: bytes | None = None
+        """Of frames of which the rest is still to be read."""
 
     @classmethod
     async def start(cls) -> WorkerProcess:
@@ -79,32 +87,60 @@ class WorkerProcess:
         self._writer.write(frames.encode(task))
 
     async def frames(self) -> list[frames.Frame]:
-        """The next frames it says. Raises ProcessDied, once all that it had said before has been returned."""
+        """The next frames it says. Raises ProcessDied, once all that it had said before has been returned. Whoever is
+        cancelled in here may ask again."""
         try:
-            head = await self._reader.readexactly(frames.LENGTH.size)
-            body = await self._reader.readexactly(frames.LENGTH.unpack(head)[0])
+            if self._head is None:
+                self._head = await self._reader.readexactly(frames.LENGTH.size)
+            body = await self._reader.readexactly(frames.LENGTH.unpack(self._head)[0])
+            self._head = None
         except (asyncio.IncompleteReadError, ConnectionError):
             was_seen_alive = self._process.returncode is None
             with suppress(TimeoutError):  # it is ending by itself; its own exit status says more than our SIGKILL
                 await asyncio.wait_for(self._process.wait(), EXIT_GRACE)
             if was_seen_alive:  # and no later: its number is somebody else's one day
-                self._kill_group()
+                self._signal_group(signal.SIGKILL)
             raise ProcessDied(await self.end()) from None
         return frames.decode_frames(body)
 
+    def tell(self, at: str) -> None:
+        """Tells the process to end with what it is at, and the programs that handlers started in it to end. It has
+        `patience.STOP_GRACE` seconds for that."""
+        self.is_ending = True
+        if self._process.returncode is None and not self._timers:
+            self._signal_group(signal.SIGTERM)
+            loop, grace = asyncio.get_running_loop(), patience.STOP_GRACE
+            self._timers = [
+                loop.call_later(grace / 2, self._tell_again),
+                loop.call_later(grace, self._kill_at, at),
+            ]
+
+    def _tell_again(self) -> None:
+        """What it is at is interrupted now, if it was not yet. Not its programs: it may be cleaning up by some."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
+
+    def _kill_at(self, at: str) -> None:
+        if self._process.returncode is None:
+            log.warning("a handler did not end when it was told to, and its process is killed", at=at)
+            self.kill()
+
     def kill(self) -> None:
         """Ends the process, and the programs that handlers started in it."""
-        self.was_killed = True
+        self.is_ending = True
         if self._process.returncode is None:
-            self._kill_group()
+            self._signal_group(signal.SIGKILL)
 
-    def _kill_group(self) -> None:
+    def _signal_group(self, number: signal.Signals) -> None:
         # Not Process.kill: that is for one process, and may reap it, so that its exit status would be lost to `wait`.
         with suppress(ProcessLookupError, PermissionError):  # macOS refuses a group of which only a zombie is left
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, number)
 
     async def end(self) -> str:
         """Ends the process, if it has not ended, and says how it did."""
+        for timer in self._timers:
+            timer.cancel()
         self._writer.close()
         self.kill()
         return told_exit(await self._process.wait())
@@ -138,7 +174,7 @@ class ProcessPool:
                 raise
             finally:
                 self._lent.remove(worker)
-            if worker.was_killed:  # just as it had done its task
+            if worker.is_ending:  # just as it had done its task
                 await asyncio.shield(worker.end())
             else:
                 self._idle.append(worker)

@@ -45,7 +45,7 @@ from app.work.deadlines import Deadlines
 from app.work.lanes import Lane, Lanes
 from app.work.lease import Lease
 from app.work.loop_work import LoopWork
-from app.work.occupied import Occupied
+from app.work.occupied import Occupied, attempts
 from app.work.outbox import Outbox
 from app.work.planning import Planning
 from app.work.process_work import ProcessWork
@@ -255,7 +255,7 @@ class Runner:
             return
         self._behind = False
         try:
-            over = await self._writer(not_held, {each.item.id: each.item.attempt for each in self.running()})
+            over = await self._writer(not_held, attempts(self.running()))
             steps = await self._writer(workable_steps)
         except Exception:
             self._behind = True

@@ -31,6 +31,7 @@ from app.queue.documents import Document, StoredDocument
 from app.queue.run_plan import Retry
 
 __all__ = [
+    "Cancelled",
     "Context",
     "Document",
     "Obstacle",
@@ -80,6 +81,12 @@ class PassingError(Exception):
         self.retry_after = retry_after
 
 
+class Cancelled(KeyboardInterrupt):
+    """Raised in a plain `def` handler, wherever it is at, when its work is to end: it was cancelled, has timed out, or
+    the server stops. As after Ctrl-C: `finally` runs, `except Exception` lets it pass, and `subprocess.run` ends its
+    program."""
+
+
 @dataclass(frozen=True, slots=True)
 class Obstacle:
     """Why a step cannot run here, in one sentence with the way out. `settings`: those of the step that may remove it,
@@ -112,7 +119,8 @@ class Context(Protocol[S_co]):
 
     @property
     def cancelled(self) -> bool:
-        """True once somebody has cancelled this work; a handler that loops should look now and then."""
+        """True once this work is to end: it was cancelled, has timed out, or the server stops. A handler that loops
+        may look now and then, and return where it suits it; it has the grace to do so."""
 
     def log(self, message: str, level: Level = "info") -> None:
         """Adds a log entry to this step, owned by this work item."""

@@ -1,8 +1,8 @@
 """A worker process: carries out the plain `def` plans and runs of step types, one task at a time.
 
 It is started as `python -m app.work.worker_process FD` with one end of a socket, and ends when the other end is
-closed, with the programs that handlers started in it. Killing it at any moment harms nothing but the work item it is
-at.
+closed, with the programs that handlers started in it. On SIGTERM it ends when the handler that it is at does, and the
+programs have. Killing it at any moment harms nothing but the work item it is at.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import astuple
 from typing import Any
 
@@ -25,7 +26,8 @@ from app.queue.text import storable, storable_value
 from app.queue.totals import amounts as storable_amounts
 from app.work import frames
 from app.work.failures import failed, storable_document, storable_result
-from app.work.step_type import Document, StepType, StoredDocument, WorkItem
+from app.work.step_type import Cancelled, Document, StepType, StoredDocument, WorkItem
+from app.work.stop_signal import StopSignal
 
 FLUSH_AFTER = 0.05
 """Seconds that a line may wait in a process for others to join it."""
@@ -37,7 +39,8 @@ _prepared: dict[int, tuple[StepType[Any], Any]] = {}
 class Channel:
     """The process's end of the socket. Frames gather and leave together; a thread sees to it that none waits long."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, stop: StopSignal) -> None:
+        self.stop = stop
         self._connection = connection
         self._waiting: list[frames.Frame] = []
         self._lock = threading.Lock()
@@ -45,11 +48,15 @@ class Channel:
         threading.Thread(target=self._flush_in_time, daemon=True).start()
 
     def say(self, frame: frames.Frame) -> None:
-        with self._lock:
-            self._waiting.append(frame)
-            if len(self._waiting) >= BATCH:
-                self._send()
-        self._something.set()
+        held = self.stop.hold()
+        try:
+            with self._lock:
+                self._waiting.append(frame)
+                if len(self._waiting) >= BATCH:
+                    self._send()
+            self._something.set()
+        finally:
+            self.stop.let_go(held)
 
     def flush(self) -> None:
         with self._lock:
@@ -95,10 +102,14 @@ class ProcessContext:
         self.manager_id = task.manager_id
         self.step_id = task.step_id
         self.attempt = attempt
-        self.cancelled = False  # a process whose work is cancelled is ended, and never gets to look
         self._channel = channel
         self._database_address = task.database_address
         self._index = index
+
+    @property
+    def cancelled(self) -> bool:
+        self._channel.stop.looked_for = True
+        return self._channel.stop.told
 
     def log(self, message: str, level: str = "info") -> None:
         self._channel.say(frames.Said(self._index, time.time(), Level(level), storable(str(message))))
@@ -131,19 +142,43 @@ class ProcessContext:
 
 def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends
+    # What a handler forks is told as any program is, and ends.
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     connection = socket.socket(fileno=descriptor)
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
-    channel = Channel(connection)
+    channel = Channel(connection, StopSignal())
+    channel.stop.listen()
     channel.say(frames.Done())
     channel.flush()
-    while task := channel.next_task():
+    try:
+        while (task := channel.next_task()) and not _told_while_at(channel, task):
+            channel.say(frames.Done())
+            channel.flush()
+    finally:
+        channel.flush()  # the last words of a handler that exits
+    if channel.stop.told:
+        _wait_for_programs()
+    _end()
+
+
+def _told_while_at(channel: Channel, task: frames.Task) -> bool:
+    """Carries out the task, unless the process is told to end before it is done."""
+    channel.stop.listen()
+    with suppress(Cancelled):  # raised just as a handler had ended by itself
         if task.plan:
             _plan(channel, task)
         for index, item in enumerate(task.items):
             _run(channel, task, index, item)
-        channel.say(frames.Done())
-        channel.flush()
-    _end()
+            if channel.stop.told:
+                break
+    return channel.stop.told
+
+
+def _wait_for_programs() -> None:
+    """Those that handlers started were told as well. Whoever told us does not wait forever."""
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def _end_with_parent(connection: socket.socket) -> None:
@@ -163,24 +198,32 @@ def _end() -> None:
 
 def _plan(channel: Channel, task: frames.Task) -> None:
     try:
+        channel.stop.begin()
         step_type, settings = _step_type(task)
         context = ProcessContext(channel, task, settings, -1, 1)
         planned: Any = step_type.plan(context)
         for item in planned:
             context.spawn(item)
+        channel.stop.end()
         channel.say(frames.Ended(-1))
-    except Exception as error:
+    except (Exception, Cancelled) as error:
+        channel.stop.end()
         channel.say(failed(-1, error))
 
 
 def _run(channel: Channel, task: frames.Task, index: int, item: frames.Item) -> None:
     try:
+        channel.stop.begin()
         step_type, settings = _step_type(task)
         context = ProcessContext(channel, task, settings, index, item.attempt)
         result = step_type.run(context, WorkItem(item.name, item.input))
-        channel.say(frames.Ended(index, storable_result(result)))
-    except Exception as error:
-        channel.say(failed(index, error))
+        channel.stop.end()
+        ended = frames.Ended(index, storable_result(result))
+    except (Exception, Cancelled) as error:
+        channel.stop.end()
+        ended = failed(index, error)
+    ended.told = channel.stop.told
+    channel.say(ended)
     channel.flush()
 
 

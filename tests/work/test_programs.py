@@ -32,7 +32,11 @@ class Pipe:
         assert await asyncio.wait_for(self._reader.readline(), PATIENCE) == b"\n"
 
     async def gone(self) -> None:
-        assert await asyncio.wait_for(self._reader.read(), PATIENCE) == b""
+        assert await self.rest() == b""
+
+    async def rest(self) -> bytes:
+        """What else was written to it, once nobody can any more."""
+        return await asyncio.wait_for(self._reader.read(), PATIENCE)
 
 
 @pytest.fixture

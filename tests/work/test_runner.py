@@ -23,7 +23,7 @@ from app.queue.store.delete import delete_run, deletions_begun
 from app.queue.store.pause import pause_as, resume_as
 from app.queue.store.retry import Again, retry
 from app.queue.tables import metadata
-from app.work import frames, loop_work
+from app.work import frames, patience
 from app.work.loop_work import LoopWork, _Running
 from app.work.processes import WorkerProcess
 from tests.work import trial_steps
@@ -155,7 +155,7 @@ async def test_a_handler_that_hangs_is_ended_by_its_timeout(works: Works, where:
 
 
 async def test_a_handler_that_does_not_stop_is_left_behind(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_work, "STOP_GRACE", 0.05)
+    monkeypatch.setattr(patience, "STOP_GRACE", 0.05)
     run = await works.run_to_end(step("on_loop", "stubborn", "a", timeout=0.1))
     assert works.errors(run.id)["stubborn"] == "took longer than its timeout of 0.1 s"
 
@@ -334,7 +334,7 @@ async def test_an_attempt_that_does_not_stop_does_not_take_the_next_one_along(
         await works.until(lambda snapshot: snapshot.run(manager_id).counts.running == 1)
         await asyncio.wait_for(left_behind.wait(), PATIENCE)
         assert runner._loop_work.running == 1
-        monkeypatch.setattr(loop_work, "STOP_GRACE", 0.05)
+        monkeypatch.setattr(patience, "STOP_GRACE", 0.05)
 
 
 async def test_a_deleted_run_is_swept_away_in_batches(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
