@@ -11,7 +11,7 @@ import shlex
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -192,12 +192,24 @@ async def _run(settings: CommandSettings, output: _Output) -> int:
             asyncio.ensure_future(output.follow(process.stderr, "warn")),
         ]
         try:
-            await asyncio.gather(*streams)
+            await _followed(streams)
+        except asyncio.CancelledError:
+            assert process.stdin
+            process.stdin.close()  # the guard ends it; what it says until then is kept
+            await _followed(streams)
+            raise
         finally:
             for stream in streams:
                 stream.cancel()
             await asyncio.gather(*streams, return_exceptions=True)
         return await process.wait()
+
+
+async def _followed(streams: Collection[asyncio.Future[None]]) -> None:
+    """Waits until all have come to their end, or raises what one of them does. Leaves them be when it is cancelled."""
+    done, _ = await asyncio.wait(streams, return_when=asyncio.FIRST_EXCEPTION)
+    for stream in done:
+        stream.result()
 
 
 @asynccontextmanager

@@ -1,9 +1,9 @@
 """A guard: runs one program in a folder, and sees to it that nothing of it outlives its owner.
 
-It is started as `python -I -S guard.py FOLDER PROGRAM ARGUMENT...`, its stdin a pipe from its owner. It ends as the
-program does, with its exit status or by its signal, and takes along what the program has left behind. When the pipe
-is closed, because the owner wants an end or was killed, it ends everything: SIGTERM first, SIGKILL half a second later.
-On Linux that reaches processes that have left the program's group, too.
+It is started as `python -I -S guard.py GRACE FOLDER PROGRAM ARGUMENT...`, its stdin a pipe from its owner. It ends as
+the program does, with its exit status or by its signal, and takes along what the program has left behind. When the pipe
+is closed, because the owner wants an end or was killed, it ends everything: SIGTERM first, SIGKILL when the grace is
+over. On Linux that reaches processes that have left the program's group, too.
 
 `guarded` makes the command line. The file is run by itself, without the rest of the house, and does without
 pathlib: a start must cost little.
@@ -18,8 +18,8 @@ import threading
 import time
 from contextlib import suppress
 
-GRACE = 0.5
-"""Seconds from SIGTERM to SIGKILL."""
+GRACE = 1.0
+"""Seconds from SIGTERM to SIGKILL. Less than handlers have, so that these see the end of it."""
 
 NOT_STARTED = 127
 """The exit status when the program could not be started, as shells have it; why is said on stderr."""
@@ -31,20 +31,20 @@ _HAS_PROC = sys.platform == "linux"
 def guarded(folder: str, program: str, *arguments: str) -> list[str]:
     """The command line of a program under guard; folder "": a new one, removed at the end. Its stdin has to be a pipe
     that the owner keeps open."""
-    return [sys.executable, "-I", "-S", __file__, folder, program, *arguments]
+    return [sys.executable, "-I", "-S", __file__, str(GRACE), folder, program, *arguments]
 
 
-def _main(folder: str, program: str, *arguments: str) -> int:
+def _main(grace: str, folder: str, program: str, *arguments: str) -> int:
     """The exit status of the program, as `os.waitstatus_to_exitcode` has it."""
     if folder:
-        return _run_in(folder, program, *arguments)
+        return _run_in(float(grace), folder, program, *arguments)
     import tempfile  # only here: it takes as long to load as all the rest
 
     with tempfile.TemporaryDirectory(prefix="stepglass-", ignore_cleanup_errors=True) as new:
-        return _run_in(new, program, *arguments)
+        return _run_in(float(grace), new, program, *arguments)
 
 
-def _run_in(folder: str, program: str, *arguments: str) -> int:
+def _run_in(grace: float, folder: str, program: str, *arguments: str) -> int:
     _adopt_orphans()
     try:
         os.chdir(folder)
@@ -59,12 +59,12 @@ def _run_in(folder: str, program: str, *arguments: str) -> int:
     except OSError as error:
         print(f"{error.filename or program}: {error.strerror}", file=sys.stderr)
         return NOT_STARTED
-    threading.Thread(target=_end_with_owner, args=(child,), daemon=True).start()
+    threading.Thread(target=_end_with_owner, args=(child, grace), daemon=True).start()
     status = _wait_for(child)
     left = len(_left(child))
     if left:
         print(f"left running, and ended now: {left} process{'es' if left > 1 else ''}", file=sys.stderr)
-    _end_all(child)
+    _end_all(child, grace)
     os.chdir("/")
     return status
 
@@ -84,15 +84,15 @@ def _wait_for(child: int) -> int:
             return os.waitstatus_to_exitcode(status)
 
 
-def _end_with_owner(child: int) -> None:
+def _end_with_owner(child: int, grace: float) -> None:
     while os.read(0, 1):
         pass
-    _end_all(child)
+    _end_all(child, grace)
 
 
-def _end_all(child: int) -> None:
+def _end_all(child: int, grace: float) -> None:
     _signal_all(child, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE
+    deadline = time.monotonic() + grace
     while _left(child) and time.monotonic() < deadline:
         time.sleep(0.01)
     while _left(child):  # again and again: some may be starting others meanwhile

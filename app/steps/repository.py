@@ -194,22 +194,27 @@ class Repository:
         # The guard ends git when this process is ended.
         script = 'trap "" XFSZ; ulimit -f "$1"; shift; exec git fetch "$@"'
         limited = ["/bin/sh", "-c", script, "sh", str(-(-max_size // 512))]
-        ours, pipe = os.pipe()
-        try:
-            with subprocess.Popen(
+        ours, pipe = map(os.fdopen, os.pipe(), ("rb", "wb"))
+        with (
+            ours,
+            pipe,
+            subprocess.Popen(
                 guarded(str(self.folder), *limited, *arguments),
                 env=_environment(url, token, addresses),
                 stdin=ours,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-            ) as process:
-                assert process.stderr
-                said = b""
+                start_new_session=True,  # what ends the group of this process is to leave it the time to end git
+            ) as process,
+        ):
+            assert process.stderr
+            said = b""
+            try:
                 while part := os.read(process.stderr.fileno(), _MOST_SAID):
                     said = (said + part)[-_MOST_SAID:]
-        finally:
-            os.close(ours)
-            os.close(pipe)
+            except BaseException:
+                pipe.close()  # before it is waited for
+                raise
         if process.returncode:
             raise _explained(url, said.decode("utf-8", "backslashreplace"), process.returncode)
 

@@ -78,7 +78,7 @@ class Found(msgspec.Struct, array_like=True, tag="found"):
 
 class Ended(msgspec.Struct, array_like=True, tag="ended"):
     """Item number `index` ended; with an error, or with a result. For a plan, index -1. `retry_after`: the seconds
-    that the error asks to wait. `told`: its process had been told to end by then; nothing comes after this."""
+    that the error asks to wait. `told`: its process had been told to end by then; nothing else comes."""
 
     index: int
     result: Any = None

@@ -103,7 +103,8 @@ class LoopWork:
                 lane.step, settings, self._outbox, self._database_address, item.id, item.attempt
             )
             result = await lane.type().run(running.context, WorkItem(item.name, item.input))
-            ending = Ending(item.id, item.attempt, storable_result(result))
+            if running.told_to_stop is None:  # else it may be of a part
+                ending = Ending(item.id, item.attempt, storable_result(result))
         except BaseException as error:
             # BaseException: a handler that calls sys.exit, or cancels itself, fails; it does not take the server along.
             if running.told_to_stop is None:

@@ -200,8 +200,8 @@ class ProcessWork:
             case frames.Found(index, name, value, at_most):
                 item = items[index]
                 self._outbox.spawn(step_id, item.id, item.attempt, NewItem(name, value, at_most))
-            case frames.Ended(index) if _is_void(chunk, items[index], frame):
-                pass
+            case frames.Ended(told=True) if chunk.told:
+                pass  # of no account: the item is still to be ended, or to run again
             case frames.Ended(index, result, error, traceback, permanent, retry_after):
                 item = items[index]
                 chunk.left.remove(item)
@@ -251,13 +251,6 @@ def place_of(step_type: type[StepType[Any]]) -> str:
     if "<locals>" in step_type.__qualname__ or step_type.__module__ == "__main__":
         raise PermanentError(f"the step type {step_type.name} must stand at the top of a module that can be imported")
     return f"{step_type.__module__}:{step_type.__qualname__}"
-
-
-def _is_void(chunk: _Chunk, item: ClaimedItem, ended: frames.Ended) -> bool:
-    """Whether an end does not count that an item came to after its process was told to end: an error that may come of
-    being told, and whatever one that has timed out made of it."""
-    timed_out = item is chunk.told and chunk.told_because != STOPPED
-    return ended.told and chunk.told is not None and (ended.error is not None or timed_out)
 
 
 def _arm(chunk: _Chunk) -> None:

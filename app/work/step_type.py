@@ -86,6 +86,9 @@ class Cancelled(KeyboardInterrupt):
     the server stops. As after Ctrl-C: `finally` runs, `except Exception` lets it pass, and `subprocess.run` ends its
     program."""
 
+    def __str__(self) -> str:
+        return "its process was told to end"
+
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:

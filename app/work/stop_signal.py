@@ -60,4 +60,4 @@ class StopSignal:
     def _raise_if_told(self) -> None:
         if self.told and self._at_work and not self._raised and (self._again or not self.looked_for):
             self._raised = True
-            raise Cancelled("it was told to end")
+            raise Cancelled

@@ -218,11 +218,13 @@ def _run(channel: Channel, task: frames.Task, index: int, item: frames.Item) -> 
         context = ProcessContext(channel, task, settings, index, item.attempt)
         result = step_type.run(context, WorkItem(item.name, item.input))
         channel.stop.end()
+        if channel.stop.told:
+            raise Cancelled  # what it returns may be of a part
         ended = frames.Ended(index, storable_result(result))
     except (Exception, Cancelled) as error:
         channel.stop.end()
         ended = failed(index, error)
-    ended.told = channel.stop.told
+        ended.told = channel.stop.told
     channel.say(ended)
     channel.flush()
 

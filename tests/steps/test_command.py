@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from app.queue.status import Status
+from app.steps import guard
 from app.steps.command import LONGEST_LINE, Command, CommandSettings, ProgramFailed
 from app.steps.guard import guarded
+from app.work import patience
 from app.work.step_type import PermanentError
 
 from .conftest import MakeStage, RecordingContext
-from .whole_runs import Runs
+from .whole_runs import PATIENCE, Runs
 
 PYTHON = sys.executable
 
@@ -183,6 +185,19 @@ async def test_a_program_that_forks_and_ignores_signals_ends_when_it_is_cancelle
     gone(running)
 
 
+async def test_a_program_is_told_to_end_and_its_last_words_are_kept(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "GRACE", PATIENCE)
+    monkeypatch.setattr(patience, "STOP_GRACE", PATIENCE)
+    program = "trap 'echo tidied up; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    manager_id = await runs.start(f"""[step.trap]\ntype = "command"\nshell = true\nprogram = {program!r}\n""")
+    await runs.until(lambda snapshot: any(line.message == "ready" for line in log(snapshot, manager_id)))
+    await runs.cancel(manager_id)
+    await runs.until(lambda snapshot: any(line.message == "tidied up" for line in log(snapshot, manager_id)))
+    assert (await runs.end(manager_id)).run.status == Status.CANCELLED
+
+
 @linux
 async def test_it_ends_at_its_timeout(runs: Runs) -> None:
     ended = await runs.run(forking(STAYS) + 'timeout = "1s"')
@@ -230,7 +245,7 @@ def test_wrong_settings_are_refused(settings: Any, says: str) -> None:
 
 
 def gone(running: list[int]) -> None:
-    """A step's end is told before the guard has ended everything, half a second at the most."""
+    """A step's end is told before the guard has ended everything, a second at the most."""
     deadline = time.monotonic() + 30
     while any(map(is_running, running)) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from app.steps.git_repo import GithubRepo, GithubRepoSettings, GitRepo, GitRepoS
 from app.steps.repository import FetchFailed, Repository
 from app.steps.repository_host import checked_host
 from app.work.step_type import PermanentError, StoredDocument
+from tests.work.test_programs import Pipe
 
 from .conftest import MakeStage, RecordingContext
 from .git_repositories import commit, git, hub
@@ -170,6 +174,21 @@ async def test_what_a_killed_fetch_left_is_swept_away(stage: MakeStage, tmp_path
     _, context = await imported(stage, tmp_path / "source")
     assert [document.body for document in context.stored.values()] == ["2"]
     assert not list(fetched.glob("objects/pack/tmp_*"))
+
+
+async def test_a_fetch_ends_with_the_process_that_it_is_made_in(tmp_path: Path) -> None:
+    pipe, program = Pipe(tmp_path / "pipe"), tmp_path / "git"
+    program.write_text(f"#!/bin/sh\nexec >{tmp_path}/pipe\necho\nexec sleep 1000\n")
+    program.chmod(0o700)
+    code = "import sys; from pathlib import Path; from app.steps.repository import Repository as R; "
+    code += "R(Path(sys.argv[1]))._fetch('url', [], 1, '', '')"
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    line = [sys.executable, "-c", code, str(tmp_path)]
+    process = await asyncio.create_subprocess_exec(*line, env=environment, start_new_session=True)
+    await pipe.started()
+    os.killpg(process.pid, signal.SIGKILL)
+    await pipe.gone()
+    await process.wait()
 
 
 def spoil(objects: Path, name: str) -> None:

@@ -157,7 +157,7 @@ async def test_one_that_has_looked_and_goes_on_is_interrupted_in_the_end(tmp_pat
                 worker._tell_again()  # as it would be done when half of the grace is over
     *said, ended = said  # nothing was begun afterwards
     assert said == ["looks", "has seen it", "is busy", "has tidied up"]
-    assert ended.told and ended.error == "Cancelled: it was told to end"
+    assert ended.told and ended.error == "Cancelled: its process was told to end"
     await worker.end()
 
 
@@ -241,7 +241,7 @@ async def carried_out(script: Script) -> list[tuple[str, Any]]:
 async def test_the_item_after_the_one_that_is_meant_is_not_blamed_and_runs_again() -> None:
     was_over = frames.Ended(0, "done")
     script = Script(
-        [None, [was_over, frames.Ended(1, error="Cancelled: it was told to end", told=True)]],
+        [None, [was_over, frames.Ended(1, error="Cancelled: its process was told to end", told=True)]],
         [[frames.Ended(0, "done again"), frames.Done()]],
     )
     assert await carried_out(script) == [("1", "done"), ("2", "done again")]
