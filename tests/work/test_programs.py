@@ -71,11 +71,14 @@ async def test_a_worker_process_that_dies_takes_a_program_along(works: Works, pi
         await pipe.gone()
 
 
-async def test_a_process_that_is_killed_just_as_it_has_done_its_task_gets_no_other() -> None:
+async def test_a_process_that_is_ended_just_as_it_has_done_its_task_gets_no_other() -> None:
     """Or what came next would fail, being at no fault."""
     processes = ProcessPool(1)
     async with processes.process() as first:
         first.kill()
     async with processes.process() as second:
         assert second.pid != first.pid
+        second.tell("what is over")
+    async with processes.process() as third:
+        assert third.pid != second.pid
     await processes.close()

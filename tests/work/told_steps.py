@@ -43,7 +43,8 @@ class Told(StepType[Where]):
                 if more == ["on"]:
                     _tidy(context)
             case ["program"]:
-                _program(folder, "trap 'echo told; exit' TERM; echo; while :; do sleep 0.05; done").wait()
+                _program(folder, "trap 'sleep 0.2; echo told; exit' TERM; echo; while :; do sleep 0.05; done")
+                time.sleep(1000)
             case ["deaf"]:
                 _program(folder, "trap '' TERM; echo; sleep 1000")
                 while True:
@@ -63,6 +64,6 @@ def _tidy(context: Context[Where]) -> None:
         context.log("has tidied up")
 
 
-def _program(folder: Path, text: str) -> subprocess.Popen[bytes]:
+def _program(folder: Path, text: str) -> None:
     with (folder / "said").open("wb") as pipe:
-        return subprocess.Popen(["sh", "-c", text], stdout=pipe)
+        subprocess.Popen(["sh", "-c", text], stdout=pipe)
