@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
+import subprocess
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
+from app.work.step_type import Cancelled
 from tests.stepglass import serving, stepglass
 
 PAGE = (Path(__file__).parent.parent / "docs" / "step_types.md").read_text()
-GREET, WORD_COUNT, FETCH = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+GREET, WORD_COUNT, FETCH, BUILD = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 GREETING = re.search(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 COUNTING = """
@@ -86,3 +91,22 @@ def test_the_example_that_fails_says_when_it_may_be_tried_again(tmp_path: Path) 
     steps = ["--data", tmp_path / "data", "--steps", tmp_path / "fetch.py"]
     ran = stepglass("run", tmp_path / "fetching.toml", *steps)
     assert ran.returncode == 1 and "it is busy" in ran.stdout
+
+
+def test_the_example_that_is_interrupted_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "build.py").write_text(BUILD)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    folders: list[Path] = []
+    said: list[tuple[str, str]] = []
+
+    def interrupted(line: list[str], check: bool) -> None:
+        folders.extend((tmp_path / "temporary").iterdir())
+        raise Cancelled
+
+    monkeypatch.setattr(subprocess, "run", interrupted)
+    build = runpy.run_path(str(tmp_path / "build.py"))["Build"]()
+    with pytest.raises(Cancelled):
+        build.run(SimpleNamespace(log=lambda *line: said.append(line)), None)
+    assert (len(folders), list((tmp_path / "temporary").iterdir())) == (1, [])
+    assert said == [("stopped while building", "warn")]
