@@ -51,12 +51,18 @@ _FIND_TICKETS = (
     " false)"
 )
 _READS = " -c default_transaction_read_only=on"
+_WRITES = " -c default_transaction_isolation=read\\ committed"
 # PostgreSQL keeps the plan of a statement that it has carried out five times, for as long as it has not looked at its
-# tables anew, and that is a minute. One made for a table of twenty rows would go through thousands for every batch.
-_WRITES = " -c default_transaction_isolation=read\\ committed -c plan_cache_mode=force_custom_plan"
+# tables anew, and that is a minute. One made for a table of twenty rows would go through thousands for every batch. So
+# who writes has all plans made anew, sooner the more it writes. Each time would take longer than the statements do.
+_PLANS_KEPT = 20.0
+"""Seconds, times the transactions in them."""
+_PLANNED = "planned"
 # One round trip: takes the lock, and then the time. What comes before a BEGIN in the same query is part of the
 # transaction that it begins.
-_BEGIN_WRITING = f"SELECT pg_advisory_xact_lock({_WRITE_LOCK}), date_part('epoch', clock_timestamp()); BEGIN"
+_LOCK = f"SELECT pg_advisory_xact_lock({_WRITE_LOCK}), date_part('epoch', clock_timestamp())"
+_BEGIN_WRITING = f"{_LOCK}; BEGIN"
+_BEGIN_ANEW = f"{_LOCK}; DISCARD PLANS; BEGIN"
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
@@ -208,7 +214,8 @@ class Database:
             @sa.event.listens_for(engine, "begin")
             def begin(connection: Connection) -> None:
                 asked_at = time.monotonic()
-                told_at = connection.exec_driver_sql(_BEGIN_WRITING).one()[1]
+                plans_are_old = _plans_are_old(connection, asked_at)
+                told_at = connection.exec_driver_sql(_BEGIN_ANEW if plans_are_old else _BEGIN_WRITING).one()[1]
                 self.clock.said(told_at, asked_at)
                 connection.info[_TOLD_AT] = told_at
 
@@ -229,3 +236,11 @@ class Database:
         def begin(connection: Connection) -> None:
             # A writer takes its lock at once; a lock taken later, after a read, could fail without waiting.
             connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _plans_are_old(connection: Connection, now: float) -> bool:
+    """Counts one more transaction of this connection; whether the plans it has are to be made anew."""
+    since, transactions = connection.info.get(_PLANNED, (now, 0))
+    is_old = bool((now - since) * transactions > _PLANS_KEPT)
+    connection.info[_PLANNED] = (now, 0) if is_old else (since, transactions + 1)
+    return is_old
