@@ -256,5 +256,5 @@ def _plans_are_old(connection: Connection, now: float) -> bool:
     """Counts one more transaction of this connection; whether the plans it has are to be made anew."""
     since, transactions = connection.info.get(_PLANNED, (now, 0))
     is_old = bool((now - since) * transactions > _PLANS_KEPT)
-    connection.info[_PLANNED] = (now, 0) if is_old else (since, transactions + 1)
+    connection.info[_PLANNED] = (now, 1) if is_old else (since, transactions + 1)
     return is_old

@@ -248,6 +248,7 @@ def test_no_plan_is_kept_that_a_table_may_outgrow(postgres: Database, monkeypatc
         with connection.begin():
             connection.exec_driver_sql("CREATE TABLE growing (id int PRIMARY KEY)")
             connection.exec_driver_sql("ANALYZE growing")
+        with connection.begin():
             connection.exec_driver_sql("PREPARE query AS SELECT FROM growing WHERE id > $1 AND id < $1 + 5")
             connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
             first = plan(connection)
