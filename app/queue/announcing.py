@@ -27,7 +27,7 @@ from app.queue.changes import Change, DocumentsChanged, ItemsStopped, MuchChange
 from app.queue.commit_marks import Said
 from app.queue.database import Database
 from app.queue.step_monitor import StepMonitor
-from app.queue.tickets import enqueue
+from app.queue.tickets import enqueue, has_tickets
 from app.queue.whereabouts import told
 from app.queue.writer import Commit
 
@@ -200,8 +200,14 @@ async def hearing_others(database: Database, monitor: StepMonitor) -> AsyncItera
         return
     announcer = Announcer()
 
+    engine: list[bool] = []
+    """Whether it is Procrastinate: that stays as it is while anybody listens."""
+
     def announce(connection: Connection, changes: list[Change]) -> Said:
-        enqueue(connection, changes, database.clock.now())
+        if not engine:
+            engine.append(has_tickets(connection))
+        if engine[0]:
+            enqueue(connection, changes, database.clock.now())
         return announcer.announce(connection, changes)
 
     listener = Listener(database, announcer.name, monitor.hear, lambda: monitor.revision)

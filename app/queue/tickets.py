@@ -112,6 +112,11 @@ def queue_of(task: str, step_type: str) -> str:
     return f"{name.encode()[:16].decode(errors='ignore')}~{sha256(name.encode()).hexdigest()[:16]}"
 
 
+def has_tickets(connection: Connection) -> bool:
+    """Whether the database is worked by Procrastinate."""
+    return bool(connection.execute(_is_engine).scalar_one())
+
+
 def enqueue(connection: Connection, changes: Iterable[Change], now: float) -> None:
     """Makes the tickets for what these changes, which are about to be committed, let be claimed; none if the database
     is worked by the embedded runners. `now`: by the clock of the queue."""
