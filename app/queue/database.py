@@ -57,7 +57,7 @@ _WRITES = " -c default_transaction_isolation=read\\ committed"
 # tables anew, and that is a minute. One made for a table of twenty rows would go through thousands for every batch. So
 # who writes has all plans made anew, sooner the more it writes. Each time would take longer than the statements do.
 _PLANS_KEPT = 20.0
-"""Seconds, times the transactions in them."""
+"""Seconds, times the transactions in them, and the jobs that were added."""
 _PLANNED = "planned"
 # One round trip: takes the lock, and then the time. What comes before a BEGIN in the same query is part of the
 # transaction that it begins.
@@ -254,7 +254,13 @@ class Database:
 
 def _plans_are_old(connection: Connection, now: float) -> bool:
     """Counts one more transaction of this connection; whether the plans it has are to be made anew."""
-    since, transactions = connection.info.get(_PLANNED, (now, 0))
-    is_old = bool((now - since) * transactions > _PLANS_KEPT)
-    connection.info[_PLANNED] = (now, 1) if is_old else (since, transactions + 1)
+    since, written = connection.info.get(_PLANNED, (now, 0))
+    is_old = bool((now - since) * written > _PLANS_KEPT)
+    connection.info[_PLANNED] = (now, 1) if is_old else (since, written + 1)
     return is_old
+
+
+def tables_grew(connection: Connection, rows: int) -> None:
+    """This transaction adds so many jobs: the plans of its connection get old the sooner."""
+    since, written = connection.info.get(_PLANNED, (0.0, 0))
+    connection.info[_PLANNED] = since, written + rows

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.queue.changes import Change, distinct
 from app.queue.commit_marks import CommitMark, CommitMarks, Said
-from app.queue.database import Database
+from app.queue.database import Database, tables_grew
 from app.queue.storage import FIRST_PAUSE, LONGEST_PAUSE, SLOW, Storage
 from app.queue.storage_faults import Fault, cause_of, fault_of, may_come_back
 from app.queue.tables import sequence
@@ -66,6 +66,7 @@ class Transaction:
 
     def new_ids(self, number: int) -> range:
         """Reserves ids for that many jobs."""
+        tables_grew(self.connection, number)
         end = self.connection.execute(_advance, {"which": "job", "step": number}).scalar_one()
         return range(end - number + 1, end + 1)
 

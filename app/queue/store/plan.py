@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Float, bindparam, select, update
 
+from app.queue.among import among
 from app.queue.changes import RunChanged, StepChanged, WorkAdded
 from app.queue.pauses import is_paused
 from app.queue.prepared import PreparedInsert
@@ -49,8 +50,8 @@ _ready = (
     .order_by(manager_job.c.priority.desc(), step_job.c.id)
     .limit(bindparam("most"))
 )
-_ready_and_offered = _ready.where(step_job.c.type.in_(bindparam("types", expanding=True)))
-_ready_of_these = _ready.where(step_job.c.id.in_(bindparam("step_ids", expanding=True)))
+_ready_and_offered = _ready.where(among(step_job.c.type, "types"))
+_ready_of_these = _ready.where(among(step_job.c.id, "step_ids"))
 _claim_plan = (
     update(step_job)
     .where(step_job.c.id == bindparam("of_step"), step_job.c.ready, step_job.c.status.in_(ACTIVE))
