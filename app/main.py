@@ -195,7 +195,7 @@ def open_stepglass(settings: Settings, command: str, kind: str = "server") -> It
     """Owns the data directory, as `command`, until the end of the block. `kind`: see `NewOwner`. Raises
     DirectoryTrouble, DatabaseTrouble or SettingsError."""
     with owning(settings.data, command) as ownership:
-        database = Database.named(settings.database, settings.data, settings.synchronous)
+        database = Database.named(settings.database, settings.data, settings.synchronous, settings.lease)
         try:
             bring_up_to_date(database)
             yield Stepglass(settings, ownership, database, settle_engine(database, settings.engine), kind)

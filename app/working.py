@@ -158,7 +158,7 @@ def open_worker(settings: Settings) -> Iterator[Worker]:
         raise SettingsError("--slots 0: a worker without slots runs nothing; give it at least 1")
     known = loaded_step_types(settings).types
     step_types = offered(settings, known)
-    database = Database(settings.database)
+    database = Database(settings.database, lease=settings.lease)
     try:
         bring_up_to_date(database)
         yield Worker(settings, database, settle_engine(database, settings.engine), known, step_types)

@@ -24,9 +24,10 @@ import structlog
 from sqlalchemy.engine import Connection
 
 from app.queue.changes import Change, DocumentsChanged, ItemsStopped, MuchChanged, WorkStopped
+from app.queue.commit_marks import Said
 from app.queue.database import Database
 from app.queue.step_monitor import StepMonitor
-from app.queue.tickets import enqueue
+from app.queue.tickets import enqueue, has_tickets
 from app.queue.whereabouts import told
 from app.queue.writer import Commit
 
@@ -45,7 +46,7 @@ AGAIN_AFTER = 0.5
 """Seconds until a connection that was lost is opened again."""
 
 log = structlog.get_logger(__name__)
-Announce = Callable[[Connection, Commit], None]
+Announce = Callable[[Connection, list[Change]], Said]
 _kinds: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Change)}
 
 
@@ -55,25 +56,28 @@ class Announcer:
     def __init__(self) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
-    def announce(self, connection: Connection, commit: Commit) -> None:
-        """Says what the transaction of this connection is about to make true."""
-        for text in self._texts(commit):
-            connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, text))
+    def announce(self, connection: Connection, changes: Iterable[Change]) -> Said:
+        """Says what the transaction of this connection is about to make true, but for the last part, which is returned:
+        that is to be said with the revision."""
+        *first, last = self._parts(changes)
+        for said in first:
+            connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, f"{said.before}0{said.after}"))
+        return last
 
-    def _texts(self, commit: Commit) -> Iterator[str]:
-        """What does not fit into one notification is said in several, of which only the last one has the revision."""
+    def _parts(self, changes: Iterable[Change]) -> Iterator[Said]:
+        """What does not fit into one notification is said in several."""
         said: list[bytes] = []
         size = 0
-        for encoded in _encoded(commit.changes):
+        for encoded in _encoded(changes):
             if said and size + len(encoded) > LONGEST:
-                yield self._text(0, said)
+                yield self._part(said)
                 said, size = [], 0
             said.append(encoded)
             size += len(encoded) + 1
-        yield self._text(commit.revision, said)
+        yield self._part(said)
 
-    def _text(self, revision: int, said: list[bytes]) -> str:
-        return f'["{self.name}",{revision},[{b",".join(said).decode()}]]'
+    def _part(self, said: list[bytes]) -> Said:
+        return Said(CHANNEL, f'["{self.name}",', f",[{b','.join(said).decode()}]]")
 
 
 def understood(text: str) -> tuple[str, Commit]:
@@ -196,9 +200,15 @@ async def hearing_others(database: Database, monitor: StepMonitor) -> AsyncItera
         return
     announcer = Announcer()
 
-    def announce(connection: Connection, commit: Commit) -> None:
-        enqueue(connection, commit.changes, database.clock.now())
-        announcer.announce(connection, commit)
+    engine: list[bool] = []
+    """Whether it is Procrastinate: that stays as it is while anybody listens."""
+
+    def announce(connection: Connection, changes: list[Change]) -> Said:
+        if not engine:
+            engine.append(has_tickets(connection))
+        if engine[0]:
+            enqueue(connection, changes, database.clock.now())
+        return announcer.announce(connection, changes)
 
     listener = Listener(database, announcer.name, monitor.hear, lambda: monitor.revision)
     monitor.true_until = lambda: listener.true_until

@@ -40,10 +40,11 @@ _WRITE_LOCK = 0x57E9_61A5
 """The advisory lock that a transaction which writes holds to its end."""
 _LOST_AFTER = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """After how long without an answer a connection counts as lost, as libpq wants to hear it."""
+_LONGEST_SILENCE = 10.0
+"""Seconds that a transaction may be silent; the server then ends its session, and so lets go of the write lock."""
 _SESSION = (
-    # The server ends the session of a process that it has lost, and so lets go of the write lock.
-    "-c idle_in_transaction_session_timeout=10s -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 "
-    "-c tcp_keepalives_count=3 -c tcp_user_timeout=10s -c timezone=UTC"
+    "-c idle_in_transaction_session_timeout={silence} -c tcp_user_timeout={silence} -c tcp_keepalives_idle=5 "
+    "-c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c timezone=UTC"
 )
 _FIND_TICKETS = (
     # Procrastinate's triggers name no schema.
@@ -51,12 +52,18 @@ _FIND_TICKETS = (
     " false)"
 )
 _READS = " -c default_transaction_read_only=on"
+_WRITES = " -c default_transaction_isolation=read\\ committed"
 # PostgreSQL keeps the plan of a statement that it has carried out five times, for as long as it has not looked at its
-# tables anew, and that is a minute. One made for a table of twenty rows would go through thousands for every batch.
-_WRITES = " -c default_transaction_isolation=read\\ committed -c plan_cache_mode=force_custom_plan"
+# tables anew, and that is a minute. One made for a table of twenty rows would go through thousands for every batch. So
+# who writes has all plans made anew, sooner the more it writes. Each time would take longer than the statements do.
+_PLANS_KEPT = 20.0
+"""Seconds, times the transactions in them, and the jobs that were added."""
+_PLANNED = "planned"
 # One round trip: takes the lock, and then the time. What comes before a BEGIN in the same query is part of the
 # transaction that it begins.
-_BEGIN_WRITING = f"SELECT pg_advisory_xact_lock({_WRITE_LOCK}), date_part('epoch', clock_timestamp()); BEGIN"
+_LOCK = f"SELECT pg_advisory_xact_lock({_WRITE_LOCK}), date_part('epoch', clock_timestamp())"
+_BEGIN_WRITING = f"{_LOCK}; BEGIN"
+_BEGIN_ANEW = f"{_LOCK}; DISCARD PLANS; BEGIN"
 _SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
@@ -78,13 +85,23 @@ class ReadFailed(DatabaseTrouble):
 
 
 class Database:
-    """The engines of one database. Make it where it is used: engines do not cross processes."""
+    """The engines of one database. Make it where it is used: engines do not cross processes.
 
-    def __init__(self, url: str | sa.URL, synchronous: Synchronous = "NORMAL", readers: int = 4) -> None:
+    `lease`: seconds of silence after which others may want to write that whoever writes here is dead.
+    """
+
+    def __init__(
+        self,
+        url: str | sa.URL,
+        synchronous: Synchronous = "NORMAL",
+        readers: int = 4,
+        lease: float = _LONGEST_SILENCE,
+    ) -> None:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.path = Path(self.url.database) if self.is_sqlite and self.url.database else None
         self._synchronous = synchronous
+        self._silence = min(lease, _LONGEST_SILENCE)
         self.writing = self._engine(1, read_only=False)
         self.reading = self._engine(readers, read_only=True)
         self.kept_runs = KeptRuns()
@@ -101,15 +118,18 @@ class Database:
         return cls(_sqlite(path))
 
     @classmethod
-    def named(cls, url: str, directory: Path, synchronous: Synchronous = "NORMAL") -> Database:
+    def named(
+        cls, url: str, directory: Path, synchronous: Synchronous = "NORMAL", lease: float = _LONGEST_SILENCE
+    ) -> Database:
         """The PostgreSQL database of that URL, or without one the SQLite database of the directory."""
-        return cls(url) if url else cls.in_directory(directory, synchronous)
+        return cls(url, lease=lease) if url else cls.in_directory(directory, synchronous)
 
     @classmethod
-    def at(cls, address: str, readers: int) -> Database:
+    def at(cls, address: str, readers: int, lease: float = _LONGEST_SILENCE) -> Database:
         """The database that another process calls by that address."""
         is_path = address.startswith(_PATH)
-        return cls(_sqlite(Path(address.removeprefix(_PATH))) if is_path else address, readers=readers)
+        url = _sqlite(Path(address.removeprefix(_PATH))) if is_path else address
+        return cls(url, readers=readers, lease=lease)
 
     @property
     def address(self) -> str:
@@ -190,7 +210,7 @@ class Database:
         return engine
 
     def _postgres(self, read_only: bool, options: dict[str, Any]) -> Engine:
-        session = _SESSION + (_READS if read_only else _WRITES)
+        session = _SESSION.format(silence=f"{round(1000 * self._silence)}ms") + (_READS if read_only else _WRITES)
         engine = sa.create_engine(
             self.url,
             isolation_level="REPEATABLE READ" if read_only else "AUTOCOMMIT",  # a BEGIN of its own, below
@@ -208,7 +228,8 @@ class Database:
             @sa.event.listens_for(engine, "begin")
             def begin(connection: Connection) -> None:
                 asked_at = time.monotonic()
-                told_at = connection.exec_driver_sql(_BEGIN_WRITING).one()[1]
+                plans_are_old = _plans_are_old(connection, asked_at)
+                told_at = connection.exec_driver_sql(_BEGIN_ANEW if plans_are_old else _BEGIN_WRITING).one()[1]
                 self.clock.said(told_at, asked_at)
                 connection.info[_TOLD_AT] = told_at
 
@@ -229,3 +250,17 @@ class Database:
         def begin(connection: Connection) -> None:
             # A writer takes its lock at once; a lock taken later, after a read, could fail without waiting.
             connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _plans_are_old(connection: Connection, now: float) -> bool:
+    """Counts one more transaction of this connection; whether the plans it has are to be made anew."""
+    since, written = connection.info.get(_PLANNED, (now, 0))
+    is_old = bool((now - since) * written > _PLANS_KEPT)
+    connection.info[_PLANNED] = (now, 1) if is_old else (since, written + 1)
+    return is_old
+
+
+def tables_grew(connection: Connection, rows: int) -> None:
+    """This transaction adds so many jobs: the plans of its connection get old the sooner."""
+    since, written = connection.info.get(_PLANNED, (0.0, 0))
+    connection.info[_PLANNED] = since, written + rows

@@ -18,9 +18,10 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
+from app.queue.among import among
 from app.queue.changes import Change, PriorityChanged, StepReleased, WorkAdded
 from app.queue.engine_fact import is_procrastinate
 from app.queue.status import Status
@@ -74,7 +75,7 @@ _steps = (
     )
     .join(manager_job, manager_job.c.id == step_job.c.manager_id)
     .outerjoin(step_counter, step_counter.c.step_id == step_job.c.id)
-    .where(step_job.c.id.in_(bindparam("step_ids", expanding=True)), is_procrastinate)
+    .where(among(step_job.c.id, "step_ids"), is_procrastinate)
     .group_by(step_job.c.id, step_job.c.type, manager_job.c.priority)
 )
 _INSERT = """
@@ -91,9 +92,7 @@ _PRIORITISE = (
     " AND coalesce(args ->> 'step', args ->> 'plan')::bigint IN (SELECT id FROM step_job WHERE manager_id = %s)"
 )
 _is_engine = select(is_procrastinate)
-_running = select(step_job.c.id).where(
-    step_job.c.id.in_(bindparam("step_ids", expanding=True)), step_job.c.status == Status.RUNNING
-)
+_running = select(step_job.c.id).where(among(step_job.c.id, "step_ids"), step_job.c.status == Status.RUNNING)
 _workable = (
     select(step_job.c.id, step_job.c.ready, step_counter.c.number)
     .outerjoin(step_counter, (step_counter.c.step_id == step_job.c.id) & (step_counter.c.status == Status.PENDING))
@@ -110,6 +109,11 @@ def queue_of(task: str, step_type: str) -> str:
     if len(name.encode()) <= LONGEST_QUEUE:
         return name
     return f"{name.encode()[:16].decode(errors='ignore')}~{sha256(name.encode()).hexdigest()[:16]}"
+
+
+def has_tickets(connection: Connection) -> bool:
+    """Whether the database is worked by Procrastinate."""
+    return bool(connection.execute(_is_engine).scalar_one())
 
 
 def enqueue(connection: Connection, changes: Iterable[Change], now: float) -> None:

@@ -1,10 +1,10 @@
 """The writer: the only thread that changes the job tables.
 
 Everything that wants to change something hands an operation (a store verb and its arguments) to the writer and
-awaits it. The writer takes what has gathered, runs it in one transaction with a savepoint for each operation,
-commits, and only then answers: acknowledged means committed. An operation that fails undoes itself alone; trouble of
-the storage answers the whole batch with the error, and nothing of it is stored. After a COMMIT that failed nobody
-knows that: then the database is asked, and nobody is answered before it has told.
+awaits it. The writer takes what has gathered, runs it in one transaction, commits, and only then answers: acknowledged
+means committed. An operation that fails undoes itself alone: then the transaction begins anew, with a savepoint for
+each. Trouble of the storage answers the whole batch with the error, and nothing of it is stored. After a COMMIT that
+failed nobody knows that: then the database is asked, and nobody is answered before it has told.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app.queue.changes import Change, distinct
-from app.queue.commit_marks import CommitMark, CommitMarks
-from app.queue.database import Database
+from app.queue.commit_marks import CommitMark, CommitMarks, Said
+from app.queue.database import Database, tables_grew
 from app.queue.storage import FIRST_PAUSE, LONGEST_PAUSE, SLOW, Storage
 from app.queue.storage_faults import Fault, cause_of, fault_of, may_come_back
 from app.queue.tables import sequence
@@ -61,14 +61,14 @@ class Transaction:
     connection: Connection
     now: float
     changes: list[Change] = field(default_factory=list)
+    living: set[str] = field(default_factory=set)
+    """Owners that were found to live in this transaction."""
 
     def new_ids(self, number: int) -> range:
         """Reserves ids for that many jobs."""
+        tables_grew(self.connection, number)
         end = self.connection.execute(_advance, {"which": "job", "step": number}).scalar_one()
         return range(end - number + 1, end + 1)
-
-    def new_revision(self) -> int:
-        return int(self.connection.execute(_advance, {"which": "revision", "step": 1}).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,15 @@ class Writer:
     """Runs store verbs, in the order in which they were handed in.
 
     `on_commit` is called on the event loop after every COMMIT that changed something, before the callers are answered;
-    `announce`, where other processes are to hear of it, within the transaction, right before the COMMIT.
+    `announce`, where other processes are to hear of it, within the transaction, right before the COMMIT: it says all
+    but the last part of it, and returns that.
     """
 
     def __init__(
         self,
         database: Database,
         on_commit: Callable[[Commit], None],
-        announce: Callable[[Connection, Commit], None] | None = None,
+        announce: Callable[[Connection, list[Change]], Said] | None = None,
     ) -> None:
         self._database = database
         self._on_commit = on_commit
@@ -202,19 +203,12 @@ class Writer:
     def _commit(self, connection: Connection, batch: list[_Operation]) -> Commit | None:
         """Raises whatever keeps the batch from being stored, once that is certain; or OutcomeUnknown."""
         try:
-            _begin(connection)
-            transaction = Transaction(connection, self._database.begun_at(connection))
-            if len(batch) == 1:
-                if not self._perform_alone(batch[0], transaction):
-                    return None
-            else:
-                for operation in batch:
-                    self._perform(operation, transaction)
+            transaction = self._performed(connection, batch)
+            if transaction is None:
+                return None
             changes = distinct(transaction.changes)
-            commit = Commit(transaction.new_revision(), changes) if changes else None
-            if commit and self._announce:
-                self._announce(connection, commit)
-            mark = self._marks.leave(connection, commit.revision if commit else 0, transaction.now)
+            said = self._announce(connection, changes) if self._announce and changes else None
+            revision, mark = self._marks.leave(connection, bool(changes), transaction.now, said)
         except Exception as error:
             if fault_of(error) not in (None, Fault.FULL, Fault.BUSY):
                 connection.invalidate()  # a connection made anew may find things better
@@ -226,7 +220,23 @@ class Writer:
             if not self._was_stored(mark, error):
                 raise
         self.committed_at = transaction.now
-        return commit
+        return Commit(revision, changes) if changes else None
+
+    def _performed(self, connection: Connection, batch: list[_Operation]) -> Transaction | None:
+        """The transaction in which the batch was performed; None if nothing of it is left."""
+        transaction = self._begun(connection)
+        if self._perform_together(batch, transaction):
+            return transaction
+        if len(batch) == 1:
+            return None
+        transaction = self._begun(connection)
+        for operation in batch:
+            self._perform(operation, transaction)
+        return transaction
+
+    def _begun(self, connection: Connection) -> Transaction:
+        _begin(connection)
+        return Transaction(connection, self._database.begun_at(connection))
 
     def _was_stored(self, mark: CommitMark, error: Exception) -> bool:
         """Whether the COMMIT that ended with this error was carried out all the same. Asks until it is told."""
@@ -245,25 +255,28 @@ class Writer:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     @staticmethod
-    def _perform_alone(operation: _Operation, transaction: Transaction) -> bool:
-        """An operation that has a transaction to itself needs no savepoint. If it fails, all is undone."""
-        try:
-            operation.result = operation.run(transaction)
-        except Exception as error:
-            if fault_of(error):
-                raise
-            operation.error = error
-            transaction.connection.rollback()
-        return operation.error is None
+    def _perform_together(batch: list[_Operation], transaction: Transaction) -> bool:
+        """Without savepoints, as failing is rare. If an operation fails, all is undone."""
+        for operation in batch:
+            try:
+                operation.result = operation.run(transaction)
+            except Exception as error:
+                if fault_of(error):  # that concerns the whole batch
+                    raise
+                operation.error = error
+                transaction.connection.rollback()
+                return False
+        return True
 
     @staticmethod
     def _perform(operation: _Operation, transaction: Transaction) -> None:
         connection, before = transaction.connection, len(transaction.changes)
+        operation.error = None
         connection.exec_driver_sql("SAVEPOINT operation")
         try:
             operation.result = operation.run(transaction)
         except Exception as error:
-            if fault_of(error):  # that concerns the whole batch
+            if fault_of(error):
                 raise
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT operation")
             del transaction.changes[before:]

@@ -59,6 +59,12 @@ class _Batch:
         said += ((add_to_totals, (step_id, amounts)) for step_id, amounts in self.totals.items())
         return said + [(finish, (step_id, endings)) for step_id, endings in self.endings.items()]
 
+    def tells_of(self, step_id: int) -> bool:
+        """Whether a step itself may have said anything of this."""
+        if step_id in self.documents or step_id in self.totals:
+            return True
+        return any(line.step_id == step_id and line.worker_id is None for line in self.lines)
+
     def parts(self) -> Iterator[_Operation]:
         """The same, each line, document, item and end by itself."""
         yield from ((log_lines, ([line],)) for line in self.lines)
@@ -86,6 +92,7 @@ class Outbox:
         self._dropped = 0
         self._on_stored = on_stored
         self._batch = _Batch()
+        self._sending: _Batch | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._closing = False
         self._roomy = asyncio.Event()
@@ -130,6 +137,10 @@ class Outbox:
         """Whether something is on its way."""
         return self._flushing is not None
 
+    def holds(self, step_id: int) -> bool:
+        """Whether something that a step may have said while it was planned is not stored yet."""
+        return any(batch.tells_of(step_id) for batch in (self._batch, self._sending) if batch)
+
     def drop(self) -> None:
         """Forgets what is not stored: what it tells of is somebody else's."""
         self._dropped += 1
@@ -159,15 +170,15 @@ class Outbox:
         try:
             await asyncio.sleep(0)  # let everything that is ready to speak join this batch
             while self._batch.size:
-                batch, self._batch = self._batch, _Batch()
+                self._sending, self._batch = self._batch, _Batch()
                 self._roomy.set()
                 try:
-                    await self._store(batch)
+                    await self._store(self._sending)
                 except Exception:  # what follows has to be stored all the same
                     log.exception("a part could not be stored, nor that it could not")
                 self._on_stored()
         finally:
-            self._flushing = None
+            self._flushing = self._sending = None
 
     async def _store(self, batch: _Batch) -> None:
         """Stores the batch as one operation: all of it or nothing, in order."""

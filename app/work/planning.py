@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from app.queue.store.claim import release_plan
-from app.queue.store.plan import ClaimedPlan, NewItem, end_planning, fail_planning, log_plan, plan
+from app.queue.store.plan import ClaimedPlan, NewItem, end_planning, fail_planning, plan
 from app.queue.text import storable, storable_value
 from app.queue.writer import Writer
 from app.work import frames
@@ -98,10 +98,10 @@ class Planning:
                 await self._plan_on_loop(claimed, step_type, intake)
             else:
                 await self._plan_in_process(claimed, step_type, intake)
-            await intake.flush()
-            await until_stored(self._writer, log_plan, step_id, intake.total)
-            await self._outbox.flushed()
-            await until_stored(self._writer, end_planning, step_id, attempt)
+            if self._outbox.holds(step_id):  # what was said while it was planned comes before its end
+                await intake.flush()
+                await self._outbox.flushed()
+            await intake.end()
         except NotOurs:
             return
         except Exception as error:
@@ -197,6 +197,11 @@ class _Intake:
         items, self._items = self._items, []
         if not await until_stored(self._writer, plan, self._step_id, self._attempt, items):
             raise NotOurs
+
+    async def end(self) -> None:
+        """Adds what is left; there is no more."""
+        last, self._items = self._items, []
+        await until_stored(self._writer, end_planning, self._step_id, self._attempt, last, self.total)
 
 
 def _speaks(error: Exception) -> bool:

@@ -79,6 +79,7 @@ def loses_its_work_and_comes_back(
     until(lambda: ours.held(far) == 0, what="what it held is taken over")
     took = time.monotonic() - began
     assert ours.owners(far)[0].end.startswith("taken over after")
+    assert took < 2 * LEASE
     until(lambda: status(ours, first) is Status.COMPLETED, what="the other one finishes it")
     threading.Event().wait(max(0.0, CUT - (time.monotonic() - began)))
     find(far)

@@ -237,14 +237,24 @@ def test_one_transaction_writes_at_a_time(postgres: Database) -> None:
         assert connection.exec_driver_sql("SELECT value FROM sequence WHERE name = 'job'").scalar_one() == 7
 
 
-async def test_no_plan_is_kept_that_a_table_may_outgrow(postgres: Database) -> None:
-    def kept(transaction: Transaction) -> Any:
-        query = "SELECT count(*), sum(generic_plans) FROM pg_prepared_statements"
-        return tuple(transaction.connection.exec_driver_sql(query).one())
+def test_no_plan_is_kept_that_a_table_may_outgrow(postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.queue.database._PLANS_KEPT", 0.0)
 
-    writer = Writer(postgres, lambda commit: None)
-    for _ in range(20):
-        await writer(touch)
-    number, generic = await writer(kept)
-    assert (number > 0, generic) == (True, 0)
-    await writer.close()
+    def plan(connection: Any) -> str:
+        lines = connection.exec_driver_sql("EXPLAIN (COSTS OFF) EXECUTE query (7)").scalars()
+        return "Index" if "Index" in " ".join(lines) else "Seq"
+
+    with postgres.writing.connect() as connection:
+        with connection.begin():
+            connection.exec_driver_sql("CREATE TABLE growing (id int PRIMARY KEY)")
+            connection.exec_driver_sql("ANALYZE growing")
+        with connection.begin():
+            connection.exec_driver_sql("PREPARE query AS SELECT FROM growing WHERE id > $1 AND id < $1 + 5")
+            connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+            first = plan(connection)
+            connection.exec_driver_sql("INSERT INTO growing SELECT generate_series(1, 20000)")
+            kept = plan(connection)
+        with connection.begin():
+            connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+            made_anew = plan(connection)
+    assert (first, kept, made_anew) == ("Seq", "Seq", "Index")

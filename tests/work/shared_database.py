@@ -22,7 +22,7 @@ def tell(commit: Commit) -> None:
 
 
 async def work(address: str, lease: float) -> None:
-    database = Database.at(address, readers=4)
+    database = Database.at(address, readers=4, lease=lease)
     monitor = StepMonitor()
     writer = Writer(database, monitor.hear)
     step_types = StepTypes([trial_steps.OnLoop, trial_steps.InProcess])

@@ -33,9 +33,7 @@ async def test_a_full_disk_does_not_keep_the_runner_from_stopping(works: Works, 
 
 
 @BOTH
-@pytest.mark.parametrize(
-    "verb", ["claim_plans", "plan", "log_plan", "end_planning", "claim", "_perform", "end_overdue", "steps_of"]
-)
+@pytest.mark.parametrize("verb", ["claim_plans", "end_planning", "claim", "_perform", "end_overdue", "steps_of"])
 async def test_work_goes_on_by_itself_after_a_commit_that_failed(
     works: Works, where: str, verb: str, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Float, bindparam, func, select, update
 
+from app.queue.among import among
 from app.queue.changes import StepChanged, StepReleased, WorkAdded
 from app.queue.limits import Limited
 from app.queue.pauses import is_anything_paused, is_paused
@@ -168,11 +169,11 @@ _step_and_run = (
     .outerjoin(step_type_limit, step_type_limit.c.type == step_job.c.type)
     .outerjoin(step_wait, step_wait.c.step_id == step_job.c.id)
 )
-_steps = _step_and_run.where(step_job.c.id.in_(bindparam("step_ids", expanding=True)))
+_steps = _step_and_run.where(among(step_job.c.id, "step_ids"))
 _paused_steps = (
     select(step_job.c.id)
     .join(manager_job, manager_job.c.id == step_job.c.manager_id)
-    .where(step_job.c.id.in_(bindparam("step_ids", expanding=True)), is_paused)
+    .where(among(step_job.c.id, "step_ids"), is_paused)
 )
 _all_running = _step_and_run.where(step_job.c.status == Status.RUNNING)
 _release = (

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from app.queue.models import Level
-from app.queue.prepared import PreparedUpdate
+from app.queue.prepared import PreparedInsert, PreparedUpdate
 from app.queue.status import Status
 from app.queue.store.waiting import tell_waiting
 from app.queue.tables import log_counter, minute_counter, step_counter, step_job
@@ -16,6 +16,8 @@ from app.queue.writer import Transaction
 
 COUNTED = (Status.PENDING, Status.RUNNING, Status.COMPLETED, Status.FAILED, Status.CANCELLED)
 
+_open_counters = PreparedInsert(step_counter)
+_open_line_counters = PreparedInsert(log_counter)
 _change = PreparedUpdate(
     update(step_counter)
     .where(step_counter.c.step_id == bindparam("of_step"), step_counter.c.status == bindparam("of_status"))
@@ -44,10 +46,10 @@ _forget_minutes = delete(minute_counter).where(minute_counter.c.minute <= bindpa
 
 def open_counters(transaction: Transaction, step_ids: Sequence[int]) -> None:
     """Sets the counters of new steps to 0, so that from now on every count is one UPDATE."""
-    rows = [{"step_id": step_id, "status": status, "number": 0} for step_id in step_ids for status in COUNTED]
-    transaction.connection.execute(insert(step_counter), rows)
-    rows = [{"step_id": step_id, "level": level, "number": 0} for step_id in step_ids for level in Level]
-    transaction.connection.execute(insert(log_counter), rows)
+    statuses = [(step_id, status.value, 0) for step_id in step_ids for status in COUNTED]
+    _open_counters.execute(transaction.connection, statuses)
+    levels = [(step_id, level.value, 0) for step_id in step_ids for level in Level]
+    _open_line_counters.execute(transaction.connection, levels)
 
 
 def count(transaction: Transaction, step_id: int, deltas: Mapping[Status, int], tell: bool = True) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, text, update
 
+from app.queue.among import among
 from app.queue.limits import Limited, Limits, Rate, rate_of, scopes_of
 from app.queue.status import Status
 from app.queue.store.waiting import Wait
@@ -40,7 +41,7 @@ _running = (
 # Held until the end of the transaction, so that no two processes count at once; none waits for another.
 _hold = (
     select(limit_state.c.scope, limit_state.c.full_at)
-    .where(limit_state.c.scope.in_(bindparam("scopes", expanding=True)))
+    .where(among(limit_state.c.scope, "scopes"))
     .with_for_update(skip_locked=True)
 )
 _open = text("INSERT INTO limit_state (scope, full_at) VALUES (:scope, 0) ON CONFLICT DO NOTHING")

@@ -79,9 +79,8 @@ _silent = (
     .where(_of_name, _is_alive, owner.c.beat == bindparam("seen"), owner.c.silence == "")
     .values(silence=bindparam("said"), silent_since=bindparam("since"), takeover_at=bindparam("until"))
 )
-# Locked on PostgreSQL, so that nobody takes over from an owner that is just about to commit something.
-_hold = select(owner.c.name).where(_of_name, _is_alive).with_for_update(read=True)
-_held = select(owner.c.silence).where(_of_name, _is_alive, owner.c.beat == bindparam("seen")).with_for_update()
+_alive = select(owner.c.name).where(_of_name, _is_alive)
+_held = select(owner.c.silence).where(_of_name, _is_alive, owner.c.beat == bindparam("seen"))
 _running_steps = select(step_job).where(step_job.c.status == Status.RUNNING)
 _tell_items = (
     update(worker_job)
@@ -107,6 +106,7 @@ def open_owner(transaction: Transaction, new: NewOwner, alone: bool) -> int:
     rescued = 0
     if alone:
         gone = {"of_name": new.name, "now": transaction.now, "how": "ended without a word"}
+        transaction.living.clear()
         transaction.connection.execute(_end_others, gone)
         rescued = rescue(transaction)
     workforce_changed(transaction, quiet=alone and not new.slots)
@@ -154,6 +154,7 @@ def end_owner(transaction: Transaction, name: str) -> None:
     that over."""
     if any(each.held for each in owners(transaction.connection) if each.name == name):
         return
+    transaction.living.discard(name)
     ended = transaction.connection.execute(_end, {"of_name": name, "now": transaction.now, "how": "stopped"})
     if ended.rowcount:
         transaction.changes.append(OwnersChanged())
@@ -169,9 +170,12 @@ def as_owner(
     *arguments: P.args,
     **named: P.kwargs,
 ) -> T:
-    """Carries out a verb for an owner. Raises OwnerLost, and does nothing, if it was taken for dead."""
-    if transaction.connection.execute(_hold, {"of_name": name}).one_or_none() is None:
-        raise OwnerLost(name)
+    """Carries out a verb for an owner. Raises OwnerLost, and does nothing, if it was taken for dead. As one transaction
+    writes at a time, nobody takes over from an owner that is just about to commit something."""
+    if name not in transaction.living:
+        if transaction.connection.execute(_alive, {"of_name": name}).one_or_none() is None:
+            raise OwnerLost(name)
+        transaction.living.add(name)
     return verb(transaction, *arguments, **named)
 
 
@@ -195,6 +199,7 @@ def take_over(transaction: Transaction, name: str, seen: int, silent: float) -> 
         _tell(transaction, name, "", held.silence)
     had = any(each.held for each in owners(transaction.connection) if each.name == name)
     how = f"{'taken over' if had else 'given up'} after {silent:.0f} s without a heartbeat"
+    transaction.living.discard(name)
     transaction.connection.execute(_end, {"of_name": name, "now": transaction.now, "how": how})
     transaction.changes.append(OwnersChanged())
     rescued = rescue(transaction, name)

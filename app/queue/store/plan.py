@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Float, bindparam, select, update
 
+from app.queue.among import among
 from app.queue.changes import RunChanged, StepChanged, WorkAdded
 from app.queue.pauses import is_paused
 from app.queue.prepared import PreparedInsert
@@ -49,8 +50,8 @@ _ready = (
     .order_by(manager_job.c.priority.desc(), step_job.c.id)
     .limit(bindparam("most"))
 )
-_ready_and_offered = _ready.where(step_job.c.type.in_(bindparam("types", expanding=True)))
-_ready_of_these = _ready.where(step_job.c.id.in_(bindparam("step_ids", expanding=True)))
+_ready_and_offered = _ready.where(among(step_job.c.type, "types"))
+_ready_of_these = _ready.where(among(step_job.c.id, "step_ids"))
 _claim_plan = (
     update(step_job)
     .where(step_job.c.id == bindparam("of_step"), step_job.c.ready, step_job.c.status.in_(ACTIVE))
@@ -91,7 +92,7 @@ _end_planning = (
         step_job.c.planned.is_(False),
     )
     .values(planned=True, reason="")
-    .returning(step_job.c.name)
+    .returning(step_job.c.manager_id, step_job.c.name)
 )
 _known = select(worker_job.c.name).where(
     worker_job.c.step_id == bindparam("of_step"), worker_job.c.name.in_(bindparam("names", expanding=True))
@@ -159,11 +160,22 @@ def plan(transaction: Transaction, step_id: int, attempt: int, items: Sequence[N
     return True
 
 
-def end_planning(transaction: Transaction, step_id: int, attempt: int) -> None:
-    """Planning has yielded its last item; a step that has nothing to do, or has done it all by now, ends here."""
+def end_planning(
+    transaction: Transaction, step_id: int, attempt: int, last: Sequence[NewItem] = (), total: int | None = None
+) -> bool:
+    """Planning has yielded its `last` items; a step that has nothing to do, or has done it all by now, ends here. Says
+    in the log that there were `total` of them. Returns False, changing nothing, if the step is no longer the caller's.
+    """
     fence = {"of_step": step_id, "by_attempt": attempt}
-    if transaction.connection.execute(_end_planning, fence).one_or_none():
+    step = transaction.connection.execute(_end_planning, fence).one_or_none()
+    if step is None:
+        return False
+    added = _add(transaction, step.manager_id, step_id, step.name, last) if last else 0
+    if total is not None:
+        log_line(transaction, step_id, "info", f"planned {total:,} work item{'s' if total != 1 else ''}")
+    if not added:  # else there is work to do
         roll_up(transaction, step_id)
+    return True
 
 
 def fail_planning(transaction: Transaction, step_id: int, attempt: int, error: str) -> None:
@@ -189,14 +201,15 @@ def spawn(transaction: Transaction, step_id: int, worker_id: int, attempt: int, 
     return True
 
 
-def _add(transaction: Transaction, manager_id: int, step_id: int, step_name: str, items: Sequence[NewItem]) -> None:
+def _add(transaction: Transaction, manager_id: int, step_id: int, step_name: str, items: Sequence[NewItem]) -> int:
+    """Returns how many were added."""
     named = {storable(item.name): item for item in items}
     known = set(transaction.connection.execute(_known, {"of_step": step_id, "names": list(named)}).scalars())
     fresh = [(name, item) for name, item in named.items() if name not in known]
     if any(item.at_most is not None for _, item in fresh):
         fresh = _those_with_room(sum(counts_of(transaction, step_id).values()), fresh)
     if not fresh:
-        return
+        return 0
     pending, now = Status.PENDING.value, transaction.now
     rows = [
         (worker_id, manager_id, step_id, name, pending, "", 0, 0.0, stored_json(item.input), now)
@@ -208,6 +221,7 @@ def _add(transaction: Transaction, manager_id: int, step_id: int, step_name: str
         StepChanged(manager_id, step_id, step_name, Status.RUNNING),
         WorkAdded(step_id, 0.0, len(rows)),
     ]
+    return len(rows)
 
 
 def _those_with_room(present: int, items: Sequence[tuple[str, NewItem]]) -> list[tuple[str, NewItem]]:
@@ -217,8 +231,3 @@ def _those_with_room(present: int, items: Sequence[tuple[str, NewItem]]) -> list
         if item.at_most is None or present + len(added) < item.at_most:
             added.append((name, item))
     return added
-
-
-def log_plan(transaction: Transaction, step_id: int, items: int) -> None:
-    """Says in the step's log how many work items its planning yielded."""
-    log_line(transaction, step_id, "info", f"planned {items:,} work item{'s' if items != 1 else ''}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import or_, select
 
+from app.queue.among import among
 from app.queue.changes import StepChanged
 from app.queue.limits import strictest
 from app.queue.owner_reading import Workforce, workforce
@@ -31,7 +32,7 @@ _has_pending = (
 # Not those that wait for something else.
 _not_offered = select(step_job.c.id, step_job.c.manager_id, step_job.c.name, step_job.c.status, step_job.c.type).where(
     step_job.c.status.in_(ACTIVE),
-    step_job.c.type.not_in(bindparam("types", expanding=True)),
+    ~among(step_job.c.type, "types"),
     or_(step_job.c.ready, step_job.c.status == Status.PENDING, _has_pending),
     step_job.c.id.not_in(select(step_wait.c.step_id)),
 )
