@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.stepglass import definitions, serving, stepglass
+from tests.work.runners import engine_option
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def address(postgres_database: str) -> str:
 
 def test_a_viewer_of_one_server_sees_what_another_one_did(tmp_path: Path, address: str) -> None:
     ours = definitions(tmp_path / "definitions")
-    options = ("--database", address, "--definitions", ours)
+    options = ("--database", address, "--definitions", ours, *engine_option())
     with (
         serving(tmp_path / "a", *options, "--slots", "0") as a,
         serving(tmp_path / "b", *options) as b,
