@@ -25,7 +25,7 @@ from app.work.step_type import StepType
 from tests.work import trial_steps
 from tests.work.runners import prepared, running
 
-PATIENCE = 60
+PATIENCE = 90
 """Seconds after which a test that waits for something has failed; nothing here takes nearly as long."""
 
 
