@@ -24,8 +24,11 @@ run: .venv/installed ## Start the server and classify FOLDER (default: this one)
 test: check system-packages ## Set up and run every test
 	$(BIN)/python -m pytest -n 3
 
-test-postgresql: .venv/installed-dev system-packages ## What a queue does, all of it on PostgreSQL; TEST_DATABASE_URL=server
-	TEST_ON=postgresql $(BIN)/python -m pytest -n 2 tests/queue tests/work tests/test_postgres.py tests/test_several_servers.py
+test-postgresql: .venv/installed-dev system-packages ## What a queue does and its pages show, on PostgreSQL, by the embedded runner and by the engine; TEST_DATABASE_URL=server
+	@failed=0; export TEST_ON=postgresql; \
+	TEST_RUNNER=embedded $(BIN)/python -m pytest -n 2 tests/queue tests/work tests/web tests/test_postgres.py tests/test_several_servers.py || failed=1; \
+	TEST_RUNNER=engine $(BIN)/python -m pytest -n 2 tests/work tests/test_several_servers.py || failed=1; \
+	exit $$failed
 
 check: .venv/installed-dev ## Lint, formatting, types and import rules
 	$(BIN)/ruff check .

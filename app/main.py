@@ -24,7 +24,8 @@ from litestar.openapi import OpenAPIConfig
 from app import __version__, steps
 from app.catalog import DefinitionCatalog, DefinitionEditor
 from app.queue.database import Database
-from app.queue.engine import Engine, settle_engine
+from app.queue.engine import settle_engine
+from app.queue.engine_fact import Engine
 from app.queue.ownership import Ownership, owning
 from app.queue.retention import Keep
 from app.queue.schema import bring_up_to_date

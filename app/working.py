@@ -13,7 +13,8 @@ import structlog
 from app import steps
 from app.queue.announcing import hearing_others
 from app.queue.database import Database, DatabaseTrouble
-from app.queue.engine import Engine, ensure_settled, settle_engine
+from app.queue.engine import ensure_settled, settle_engine
+from app.queue.engine_fact import Engine
 from app.queue.schema import bring_up_to_date
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import Listener, StepMonitor
@@ -26,7 +27,7 @@ from app.work.own_step_types import LoadedStepTypes, load_step_types
 from app.work.registry import StepTypes
 from app.work.runner import Runner
 from app.work.step_type import StepType
-from app.work.tickets import Tickets, drawing_tickets
+from app.work.tickets_in_hand import TicketsInHand, drawing_tickets
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,7 @@ async def at_work(
     """Runs what there is of these step types until the end of the block; then gives back what has not ended within its
     grace. `kind`: see `NewOwner`."""
     ensure_settled(database, engine)
-    tickets = Tickets() if engine == "procrastinate" and settings.slots else None
+    tickets = TicketsInHand() if engine == "procrastinate" and settings.slots else None
     runner = Runner(
         database,
         writer,

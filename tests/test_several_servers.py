@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from app.queue.database import Database
 from tests.stepglass import definitions, serving, stepglass
+from tests.work.runners import engine_option
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_who_sleeps_in_the_midst_of_a_transaction_holds_the_others_up_for_its_le
 
 def test_a_viewer_of_one_server_sees_what_another_one_did(tmp_path: Path, address: str) -> None:
     ours = definitions(tmp_path / "definitions")
-    options = ("--database", address, "--definitions", ours)
+    options = ("--database", address, "--definitions", ours, *engine_option())
     with (
         serving(tmp_path / "a", *options, "--slots", "0") as a,
         serving(tmp_path / "b", *options) as b,

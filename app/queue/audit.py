@@ -15,6 +15,7 @@ from app.queue import postgres_document_index, schedule_audit
 from app.queue.database import Database
 from app.queue.deletions import runs_being_deleted
 from app.queue.documents import category_of
+from app.queue.engine_reading import ticket_drifts
 from app.queue.failure_pattern import pattern_of
 from app.queue.models import Level
 from app.queue.records import RunRecord, StepRecord
@@ -366,4 +367,5 @@ _EXAMINATIONS: tuple[Callable[[Connection], Iterator[str]], ...] = (
     schedule_audit.schedules,
     schedule_audit.ticks,
     _waits,
+    ticket_drifts,
 )

@@ -73,11 +73,12 @@ class StepReleased:
 @dataclass(frozen=True, slots=True)
 class WorkAdded:
     """A step has work items to be claimed, the earliest at `due_at` (0: at once). `items`: how many have been added;
-    0: nobody has counted, the step is to be looked at again."""
+    0: nobody has counted, the step is to be looked at again. `goes_on`: as its turn came, and others are to follow."""
 
     step_id: int
     due_at: float
     items: int = field(default=0, compare=False)
+    goes_on: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,4 +161,5 @@ def distinct(changes: Iterable[Change]) -> list[Change]:
 
 
 def _together(one: WorkAdded, other: WorkAdded) -> WorkAdded:
-    return replace(other, items=one.items + other.items if one.items and other.items else 0)
+    items = one.items + other.items if one.items and other.items else 0
+    return replace(other, items=items, goes_on=one.goes_on or other.goes_on)

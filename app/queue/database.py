@@ -71,6 +71,12 @@ def _sqlite(path: Path) -> sa.URL:
     return sa.URL.create("sqlite", database=str(path))
 
 
+def without_secrets(url: str | sa.URL) -> str:
+    """The URL of a PostgreSQL database as a person writes it, for others to read."""
+    url = sa.make_url(url).difference_update_query(("password", "sslpassword"))
+    return url.set(drivername="postgresql").render_as_string(hide_password=True).replace("%2F", "/")
+
+
 class DatabaseTrouble(Exception):
     """The database cannot be used; the message names it, says why, and what to do."""
 
@@ -143,7 +149,7 @@ class Database:
         return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def __str__(self) -> str:
-        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+        return str(self.path) if self.path else without_secrets(self.url)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -8,20 +8,24 @@ Procrastinate's tables are in a schema of their own, so that another application
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from app.queue.database import Database, DatabaseTrouble
-from app.queue.engine_fact import ENGINE
+from app.queue.engine_fact import ENGINE, Engine
 from app.queue.storage_faults import cause_of
 from app.queue.tables import sequence
-from app.queue.tickets import make_for_everything
+from app.queue.tickets import make_missing
 
-Engine = Literal["embedded", "procrastinate"]
 _ENGINES: tuple[Engine, Engine] = ("embedded", "procrastinate")
 _SCHEMA = "stepglass_engine"
+_LAST_RESCUE = """
+CREATE TABLE stepglass_engine.last_rescue (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one), at timestamptz NOT NULL, tickets integer NOT NULL
+)
+"""
 _set_up_for = sa.text("SELECT migration FROM stepglass_engine.set_up_for")
 _fact = sa.select(sequence.c.value).where(sequence.c.name == ENGINE)
 _at_work = sa.text(
@@ -82,6 +86,8 @@ def _settle(database: Database, connection: Connection, wanted: str) -> Engine:
         _set_up(database, connection)
     if stored is None or chosen != found:
         _switch(connection, chosen)
+    if chosen == "procrastinate":
+        make_missing(connection)
     return chosen
 
 
@@ -97,10 +103,9 @@ def _process(application: str) -> str:
 def _switch(connection: Connection, chosen: Engine) -> None:
     connection.execute(sa.delete(sequence).where(sequence.c.name == ENGINE))
     connection.execute(sa.insert(sequence), {"name": ENGINE, "value": _ENGINES.index(chosen)})
-    if _is_set_up(connection):
-        connection.exec_driver_sql("DELETE FROM stepglass_engine.procrastinate_jobs")
-    if chosen == "procrastinate":
-        make_for_everything(connection)
+    for name in ("procrastinate_jobs", "last_rescue"):
+        if _is_there(connection, name):
+            connection.execute(sa.delete(sa.table(name, schema=_SCHEMA)))
 
 
 def _set_up(database: Database, connection: Connection) -> None:
@@ -109,8 +114,12 @@ def _set_up(database: Database, connection: Connection) -> None:
 
     migrations = sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
     newest = migrations[-1].stem
-    if not _is_set_up(connection):
+    is_set_up = _is_there(connection, "set_up_for")
+    if not is_set_up:
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}")
+    if not _is_there(connection, "last_rescue"):
+        connection.exec_driver_sql(_LAST_RESCUE)
+    if not is_set_up:
         connection.exec_driver_sql("CREATE TABLE stepglass_engine.set_up_for (migration text NOT NULL)")
         connection.execute(sa.text("INSERT INTO stepglass_engine.set_up_for VALUES (:newest)"), {"newest": newest})
         _run(connection, SchemaManager.get_schema())
@@ -129,8 +138,9 @@ def _set_up(database: Database, connection: Connection) -> None:
     connection.execute(sa.text("UPDATE stepglass_engine.set_up_for SET migration = :newest"), {"newest": newest})
 
 
-def _is_set_up(connection: Connection) -> bool:
-    return connection.exec_driver_sql("SELECT to_regclass('stepglass_engine.set_up_for')").scalar_one() is not None
+def _is_there(connection: Connection, table: str) -> bool:
+    found = connection.exec_driver_sql("SELECT to_regclass(%s)", (f"{_SCHEMA}.{table}",))
+    return found.scalar_one() is not None
 
 
 def _run(connection: Connection, statements: str) -> None:

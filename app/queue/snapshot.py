@@ -31,6 +31,7 @@ from app.queue.definition_reading import DefinitionState, RunBrief
 from app.queue.deletions import deletions_in
 from app.queue.document_lists import DocumentFilter
 from app.queue.document_records import DocumentFacets, DocumentPage, WholeDocument
+from app.queue.engine_reading import TicketCounts, ticket_counts
 from app.queue.job_lists import JobFilter, JobLists
 from app.queue.kept_runs import KeptRuns
 from app.queue.log_reading import LogFilter, LogReading
@@ -212,6 +213,10 @@ class Snapshot:
     def owners(self, most_ended: int = 0) -> tuple[OwnerRecord, ...]:
         """Who works, and on what; and the last of those who have ended."""
         return owner_reading.owners(self._connection, most_ended)
+
+    def tickets(self) -> TicketCounts | None:
+        """What the tickets of the engine do; None where Procrastinate hands out nothing."""
+        return ticket_counts(self._connection)
 
     def pauses(self) -> tuple[Paused, ...]:
         """Everything that is paused, the longest paused first."""

@@ -45,13 +45,17 @@ INSERT INTO procrastinate_jobs (queue_name, task_name, priority, queueing_lock, 
 SELECT queue_name, task_name, priority, queueing_lock, args FROM given
 ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING
 """
+_NOTE_RESCUE = """
+INSERT INTO last_rescue (at, tickets) VALUES (clock_timestamp(), %(tickets)s)
+ON CONFLICT (one) DO UPDATE SET at = excluded.at, tickets = excluded.tickets
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be drawn: up to that many tickets, from these queues."""
+    """What is to be drawn: up to that many tickets, from the queues of these kinds of work."""
 
-    kind: str
+    kinds: tuple[str, ...]
     queues: tuple[str, ...]
     number: int
 
@@ -125,6 +129,8 @@ class TicketOffice(JobManager):
         stalled = await self.get_stalled_jobs(seconds_since_heartbeat=lease)
         ids = [job.id for job in stalled if job.id is not None]
         await self.give_back(ids)
+        if ids:
+            await self.connector.execute_query_async(_NOTE_RESCUE, tickets=len(ids))
         return len(ids)
 
     async def update_heartbeat(self, worker_id: int) -> None:

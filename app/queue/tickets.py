@@ -7,6 +7,10 @@ stands for lets the step be looked at again, which is one ticket per step, howev
 
 They go into the table as rows, not through Procrastinate's function: that refuses a whole transaction when a ticket to
 look again is there already.
+
+Those of equal priority are drawn in the order in which they were made. So that nobody waits for all of a wide step, it
+never has tickets for much more than two rounds: what fills everybody who works is one. Between the two is a ticket to
+look again; whoever uses that one up makes those of the next round, behind all that others have waiting by then.
 """
 
 from __future__ import annotations
@@ -18,16 +22,17 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, ScalarSelect, func, select
 from sqlalchemy.engine import Connection
 
 from app.queue.among import among
 from app.queue.changes import Change, PriorityChanged, StepReleased, WorkAdded
 from app.queue.engine_fact import is_procrastinate
+from app.queue.engine_reading import ticketless
 from app.queue.status import Status
 from app.queue.store.claim import Claimed, ClaimedStep, claim, steps_of
 from app.queue.store.plan import ClaimedPlan, claim_plans
-from app.queue.tables import manager_job, step_counter, step_job
+from app.queue.tables import manager_job, owner, step_counter, step_job
 from app.queue.writer import Transaction
 
 FEW = 500
@@ -66,12 +71,21 @@ class _New(NamedTuple):
     number: int = 1
 
 
+def _of_all_who_work(number: ColumnElement[int]) -> ScalarSelect[int]:
+    return select(func.coalesce(func.sum(number), 0)).where(owner.c.ended_at.is_(None)).scalar_subquery()
+
+
+_items = func.coalesce(func.sum(step_counter.c.number), 0)
+_pending = func.coalesce(func.sum(step_counter.c.number).filter(step_counter.c.status == Status.PENDING), 0)
 _steps = (
     select(
         step_job.c.id,
         step_job.c.type,
         manager_job.c.priority,
-        func.coalesce(func.sum(step_counter.c.number), 0).label("items"),
+        _items.label("items"),
+        _pending.label("pending"),
+        _of_all_who_work(owner.c.slots).label("slots"),
+        _of_all_who_work((owner.c.slots + CHUNK - 1) // CHUNK).label("chunks_of_slots"),
     )
     .join(manager_job, manager_job.c.id == step_job.c.manager_id)
     .outerjoin(step_counter, step_counter.c.step_id == step_job.c.id)
@@ -93,14 +107,6 @@ _PRIORITISE = (
 )
 _is_engine = select(is_procrastinate)
 _running = select(step_job.c.id).where(among(step_job.c.id, "step_ids"), step_job.c.status == Status.RUNNING)
-_workable = (
-    select(step_job.c.id, step_job.c.ready, step_counter.c.number)
-    .outerjoin(step_counter, (step_counter.c.step_id == step_job.c.id) & (step_counter.c.status == Status.PENDING))
-    .where(
-        step_job.c.ready & step_job.c.status.in_((Status.PENDING, Status.RUNNING))
-        | (step_job.c.status == Status.RUNNING) & (step_counter.c.number > 0)
-    )
-)
 
 
 def queue_of(task: str, step_type: str) -> str:
@@ -141,11 +147,39 @@ def _for(change: WorkAdded | StepReleased, step: Any, now: float) -> list[_New]:
     if change.due_at > now:
         due = math.ceil(change.due_at / LATER)
         return [_New(queue, ITEMS, step.priority, f"step {step.id} at {due}", again, due * LATER - now)]
-    if not change.items:
-        return [_New(queue, ITEMS, step.priority, f"step {step.id}", again, None)]
-    single = change.items if step.items <= FEW else 0
-    chunks, rest = divmod(change.items - single, CHUNK)
-    parts = ((1, single), (CHUNK, chunks), (rest, 1 if rest else 0))
+    look_again = _New(queue, ITEMS, step.priority, f"step {step.id}", again, None)
+    if change.goes_on:
+        return [look_again, *_next_round(step, queue)] if step.pending else []
+    return _first_rounds(change.items, step, queue, look_again) if change.items else [look_again]
+
+
+def _first_rounds(items: int, step: Any, queue: str, look_again: _New) -> list[_New]:
+    """Of those that were added, and only up to two rounds together with what the step had before."""
+    most, in_round = _round(step)
+    had = math.ceil(max(0, step.pending - items) / most)
+    number = min(math.ceil(items / most), max(0, 2 * in_round - had))
+    if number * most >= items:
+        return _standing_for(items, step, queue, most)
+    last = min(number, in_round)
+    first, second = (_standing_for(each * most, step, queue, most) for each in (number - last, last))
+    return [*first, look_again, *second]
+
+
+def _next_round(step: Any, queue: str) -> list[_New]:
+    """The one that is waiting is the last but these."""
+    most, in_round = _round(step)
+    left = step.pending - in_round * most
+    return _standing_for(min(left, in_round * most), step, queue, most) if left > 0 else []
+
+
+def _round(step: Any) -> tuple[int, int]:
+    """How many work items a ticket of the step stands for, and how many tickets make a round."""
+    return (1, max(step.slots, CHUNK // 2)) if step.items <= FEW else (CHUNK, max(step.chunks_of_slots, 1))
+
+
+def _standing_for(items: int, step: Any, queue: str, most: int) -> list[_New]:
+    number, rest = divmod(items, most)
+    parts = ((most, number), (rest, 1 if rest else 0))
     return [
         _New(queue, ITEMS, step.priority, None, _json(step=step.id, most=most), None, number)
         for most, number in parts
@@ -162,15 +196,11 @@ def _make(connection: Connection, tickets: Sequence[_New]) -> None:
         connection.exec_driver_sql(_INSERT, tuple(list(column) for column in zip(*tickets, strict=True)))
 
 
-def make_for_everything(connection: Connection) -> None:
-    """Makes tickets for all that can be worked on: the engine is another one from now on."""
-    changes: list[Change] = []
-    for step in connection.execute(_workable).all():
-        if step.ready:
-            changes.append(StepReleased(step.id))
-        if step.number:  # also what an earlier planning had added
-            changes.append(WorkAdded(step.id, 0.0))
-    enqueue(connection, changes, 0.0)
+def make_missing(connection: Connection) -> None:
+    """Makes tickets for all that can be worked on and has none: the engine is another one from now on, or a ticket was
+    lost."""
+    missing = ticketless(connection)
+    enqueue(connection, [StepReleased(id) if is_plan else WorkAdded(id, 0.0) for id, is_plan in missing], 0.0)
 
 
 def claim_by_tickets(
@@ -188,7 +218,7 @@ def claim_by_tickets(
         if step_id in claimed.due_at:
             used += [ticket.id for ticket in tickets]
             due_at = claimed.due_at[step_id]
-            if due_at is not None:  # without one, whoever makes more claimable makes tickets for it
+            if due_at is not None and tickets:  # without one, whoever makes more claimable makes tickets for it
                 transaction.changes.append(WorkAdded(step_id, due_at))
         else:
             used += _used(transaction, step_id, tickets, taken[step_id])
@@ -207,7 +237,7 @@ def _used(transaction: Transaction, step_id: int, tickets: Sequence[Ticket], tak
         taken -= ticket.most
         again = again or ticket.again
     if again or taken < 0:
-        transaction.changes.append(WorkAdded(step_id, 0.0))
+        transaction.changes.append(WorkAdded(step_id, 0.0, goes_on=again))
     return used
 
 

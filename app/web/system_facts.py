@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from app import __version__
-from app.queue.database import Database
+from app.queue.database import Database, without_secrets
 from app.queue.ownership import Owner
 from app.queue.writer import Writer
 from app.settings import Settings, source_of, variable
@@ -195,6 +195,8 @@ def _shown(name: str, value: Any) -> str:
         return ""
     if _SECRET.search(name):
         return HIDDEN
+    if name == "database" and value:
+        value = without_secrets(value)
     if isinstance(value, tuple):
         separator = os.pathsep if isinstance(value[0], Path) else ","
         value = separator.join(map(str, value))

@@ -9,6 +9,8 @@ from litestar import Response, Router, get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
+from app.queue.engine_fact import Engine
+from app.queue.engine_reading import TicketCounts
 from app.queue.limits import Limits
 from app.queue.owner_reading import OwnerRecord, limits_that_hold
 from app.queue.snapshot import Snapshot
@@ -105,14 +107,33 @@ class OwnerJson(Struct, frozen=True):
         )
 
 
+class TicketsJson(Struct, frozen=True):
+    """The tickets of the engine: those that can be drawn, those for later, those that are drawn and not used up; when
+    the last were given back that a dead process had drawn, and how many."""
+
+    waiting: int
+    later: int
+    drawn: int
+    rescued_at: datetime | None
+    rescued: int
+
+    @classmethod
+    def of(cls, counts: TicketCounts) -> TicketsJson:
+        rescued_at = None if counts.rescued_at is None else moment(counts.rescued_at)
+        return cls(counts.waiting, counts.later, counts.drawn, rescued_at, counts.rescued)
+
+
 class Owners(Struct, frozen=True):
     """Who works, and the last of those who have ended. `type_limits`: what holds by step type, which is the strictest
-    of what those who live were told."""
+    of what those who live were told. `engine`: who hands out the work, embedded or procrastinate; only the latter has
+    `tickets`."""
 
     revision: Revision
     total: int
     owners: list[OwnerJson]
     type_limits: dict[str, TypeLimitJson]
+    engine: Engine
+    tickets: TicketsJson | None
 
 
 @get("/system", include_in_schema=False)
@@ -140,7 +161,10 @@ async def owners(access: NamedDependency[Access]) -> Owners:
         found = snapshot.owners(MOST_ENDED)
         limits = {each.type: each.limits for each in limits_that_hold(found)}
         owners = [OwnerJson.of(owner) for owner in found]
-        return Owners(snapshot.revision, len(found), owners, TypeLimitJson.all_of(limits))
+        counts = snapshot.tickets()
+        tickets = TicketsJson.of(counts) if counts else None
+        engine: Engine = "procrastinate" if tickets else "embedded"
+        return Owners(snapshot.revision, len(found), owners, TypeLimitJson.all_of(limits), engine, tickets)
 
     return await access.read(reading)
 

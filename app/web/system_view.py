@@ -1,5 +1,5 @@
 """The view of the server itself. It is painted anew when the queue changes; from the database it reads only who works,
-and what people did to what is no run."""
+who hands out the work, and what people did to what is no run."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ class SystemView:
             owners=owners,
             limits=limits_that_hold(owners),
             is_shared=facts.database.kind == "PostgreSQL",
+            tickets=snapshot.tickets(),
             told=told,
         )
         return compose(easel.painter, self, snapshot, "System", "system", children)

@@ -70,7 +70,7 @@ class Lane:
 
     def can_be_claimed(self, now: float) -> bool:
         if self.allowed is not None:
-            return self.type is not None and self.allowed > 0
+            return self.type is not None and (self.allowed > 0 or (self.limited and self.has_work))
         return self.type is not None and (self.has_work or (self.due_at is not None and self.due_at <= now))
 
 
@@ -117,6 +117,8 @@ class Lanes:
         if lane is None:
             self._unknown.add(step_id)
             return
+        if self._by_tickets and due_at > self._clock():
+            return  # there will be a ticket
         lane.filled += 1
         if due_at <= self._clock():
             lane.has_work = True
@@ -171,7 +173,7 @@ class Lanes:
     def wanted(self, free_slots: int, free_chunks: int, most_in_chunk: int) -> dict[int, int]:
         """How many items to claim of which step, the first to be served first: never more than `free_slots` in all, and
         for processes no more than `free_chunks` chunks of at most `most_in_chunk`. 0 of those that a limit kept waiting
-        and that have heard of it again: they are to find out why they wait now."""
+        and that have heard of it again, with a ticket or without: they are to find out why they wait now."""
         now = time.monotonic()
         ready = sorted(
             (lane for lane in self._lanes.values() if lane.can_be_claimed(now)),
@@ -179,7 +181,7 @@ class Lanes:
         )
         wanted = {lane.step.step_id: 0 for lane in ready}
         for _, equals in groupby(ready, key=lambda lane: lane.priority):
-            peers = list(equals)
+            peers = [lane for lane in equals if lane.allowed != 0]
             for lane, chunks in _shares([lane for lane in peers if not lane.on_loop], free_chunks):
                 most = min(free_slots, chunks * min(lane.chunk, most_in_chunk))
                 if most := most if lane.allowed is None else min(most, lane.allowed):

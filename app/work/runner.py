@@ -53,7 +53,7 @@ from app.work.processes import ProcessPool, default_size
 from app.work.step_type import StepType
 from app.work.storing import until_stored
 from app.work.sweeping import Sweeping
-from app.work.tickets import Room, Tickets, claim_items, claim_plans
+from app.work.tickets_in_hand import Room, TicketsInHand, claim_items, claim_plans
 from app.work.watch import Watch
 
 log = structlog.get_logger(__name__)
@@ -88,7 +88,7 @@ class Runner:
         limits: Iterable[tuple[str, str]] = (),
         kind: str = "server",
         label: str = "",
-        tickets: Tickets | None = None,
+        tickets: TicketsInHand | None = None,
     ) -> None:
         url = database.address
         self._writer = writer

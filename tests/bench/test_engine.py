@@ -27,7 +27,7 @@ from app.queue.writer import Writer
 from app.work.registry import StepTypes
 from app.work.runner import Runner
 from app.work.step_type import Context, WorkItem
-from app.work.tickets import Tickets, drawing_tickets
+from app.work.tickets_in_hand import TicketsInHand, drawing_tickets
 from tests.bench import no_op
 from tests.bench.rig import read_pages, run_to_end, show
 from tests.postgres import new_database, throwaway_cluster
@@ -62,7 +62,7 @@ async def working(url: str, engine: str) -> AsyncIterator[tuple[Writer, StepMoni
     step_types = StepTypes([no_op.NoOp, Noting])
     async with hearing_others(database, monitor) as announce:
         writer = Writer(database, monitor.hear, announce)
-        tickets = Tickets() if engine == "procrastinate" else None
+        tickets = TicketsInHand() if engine == "procrastinate" else None
         runner = Runner(database, writer, monitor, step_types, SLOTS, alone=False, tickets=tickets)
         await runner.start()
         pages = asyncio.create_task(read_pages(database))

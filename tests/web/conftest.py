@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
+from app.queue import audit
+from app.queue.database import Database
 from app.web.live.hub import Live
 from app.web.templating import environment
 from tests.web.stage import Stage, open_access, staged_app
@@ -25,14 +27,29 @@ class Pages(TestClient[Any]):
 
 
 @pytest.fixture
-def pages(tmp_path: Path) -> Iterator[Pages]:
-    with Pages(staged_app(tmp_path), base_url="http://127.0.0.1") as client:
+def queue_url(backend: str, request: pytest.FixtureRequest) -> str:
+    """The URL of the PostgreSQL database that a test has; empty if it has a SQLite database in its directory."""
+    return str(request.getfixturevalue("postgres_queue")) if backend == "postgres" else ""
+
+
+def drifts(directory: Path, url: str) -> list[str]:
+    """What an audit of a test's database finds."""
+    database = Database.named(url, directory)
+    try:
+        return audit.check(database)
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def pages(tmp_path: Path, queue_url: str) -> Iterator[Pages]:
+    with Pages(staged_app(tmp_path, url=queue_url), base_url="http://127.0.0.1") as client:
         yield client
 
 
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with open_access(tmp_path) as access:
+async def stage(tmp_path: Path, queue_url: str) -> AsyncIterator[Stage]:
+    async with open_access(tmp_path, queue_url) as access:
         yield Stage(access)
 
 

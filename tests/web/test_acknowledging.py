@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.queue import audit
-from app.queue.database import Database
-from tests.web.conftest import Pages
+from tests.web.conftest import Pages, drifts
 from tests.web.stage import staged_app
 from tests.web.test_control_pages import HTML, failed_run, sent, text
 
@@ -19,11 +17,11 @@ HOSTILE = '<b onclick="x">known</b>'
 
 
 @pytest.fixture
-def pages(tmp_path: Path) -> Iterator[Pages]:
-    with Pages(staged_app(tmp_path), base_url="http://127.0.0.1") as client:
+def pages(tmp_path: Path, queue_url: str) -> Iterator[Pages]:
+    with Pages(staged_app(tmp_path, url=queue_url), base_url="http://127.0.0.1") as client:
         client.follow_redirects = False
         yield client
-    assert audit.check(Database.in_directory(tmp_path)) == []
+    assert drifts(tmp_path, queue_url) == []
 
 
 def open_counts(pages: Pages, address: str) -> dict[str, int]:

@@ -17,18 +17,18 @@ from app.queue import audit
 from app.queue.database import Database
 from app.settings import Settings
 from tests.stepglass import definitions
-from tests.web.conftest import Pages
+from tests.web.conftest import Pages, drifts
 from tests.web.stage import staged_app
 from tests.web.test_control_pages import HTML, failed_run, sent, text
 
 
 @pytest.fixture
-def pages(tmp_path: Path) -> Iterator[Pages]:
+def pages(tmp_path: Path, queue_url: str) -> Iterator[Pages]:
     """Nobody works here, except by the hand of the test."""
-    with Pages(staged_app(tmp_path), base_url="http://127.0.0.1") as client:
+    with Pages(staged_app(tmp_path, url=queue_url), base_url="http://127.0.0.1") as client:
         client.follow_redirects = False
         yield client
-    assert audit.check(Database.in_directory(tmp_path)) == []
+    assert drifts(tmp_path, queue_url) == []
 
 
 @pytest.fixture

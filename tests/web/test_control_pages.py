@@ -10,21 +10,19 @@ from typing import Any
 
 import pytest
 
-from app.queue import audit
-from app.queue.database import Database
-from tests.web.conftest import Pages
+from tests.web.conftest import Pages, drifts
 from tests.web.stage import staged_app
 
 HTML = {"accept": "text/html"}
 
 
 @pytest.fixture
-def pages(tmp_path: Path) -> Iterator[Pages]:
+def pages(tmp_path: Path, queue_url: str) -> Iterator[Pages]:
     """Whatever a test does, the queue is sound in the end."""
-    with Pages(staged_app(tmp_path), base_url="http://127.0.0.1") as client:
+    with Pages(staged_app(tmp_path, url=queue_url), base_url="http://127.0.0.1") as client:
         client.follow_redirects = False
         yield client
-    assert audit.check(Database.in_directory(tmp_path)) == []
+    assert drifts(tmp_path, queue_url) == []
 
 
 def text(answer: Any) -> str:

@@ -18,16 +18,20 @@ from litestar.testing import TestClient
 from app import __version__
 from app.main import create_app
 from app.queue.changes import LogGrew, ScheduleChanged, StepChanged
+from app.queue.database import Database
+from app.queue.engine import settle_engine
 from app.queue.status import Status
 from app.queue.storage import Trouble
 from app.queue.storage_faults import Fault
 from app.settings import Settings, source_of, variable
 from app.web import system_facts
+from app.web.access import Access
 from app.web.live.hub import Live
-from app.web.system_facts import SlotFacts, SystemFacts, nothing_known, setting_facts
+from app.web.system_facts import DatabaseFacts, SlotFacts, SystemFacts, nothing_known, setting_facts
 from app.web.system_view import SystemView, size
+from app.web.templating import environment
 from tests.stepglass import definitions
-from tests.web.stage import Stage
+from tests.web.stage import Stage, open_access
 from tests.web.test_hub import Reader
 
 OWN_STEPS = """
@@ -165,6 +169,34 @@ async def test_an_open_page_is_painted_anew_after_a_change_and_asks_nothing_with
     assert "Step types" not in message
 
 
+async def test_who_hands_out_the_work_is_shown_on_postgresql(tmp_path: Path, postgres_queue: str) -> None:
+    facts = msgspec.structs.replace(nothing_known(), database=DatabaseFacts("PostgreSQL"))
+
+    async def shown(access: Access) -> str:
+        easel = Live(access, environment(), heartbeat=3600).easel
+        return text_of(await access.read(lambda snapshot: SystemView(lambda: facts).paint(easel, snapshot).view.html))
+
+    async with open_access(tmp_path, postgres_queue) as access:
+        assert "embedded each process claims what it hears of" in await shown(access)
+        settle_engine(access.database, "procrastinate")
+        assert "0 waiting, 0 for later, 0 drawn" in await shown(access)
+        with access.database.writing.begin() as connection:
+            connection.exec_driver_sql(TICKETS)
+        page = await shown(access)
+        assert "2 waiting, 1 for later, 1 drawn" in page
+        assert "none had to be given back" in page
+        with access.database.writing.begin() as connection:
+            connection.exec_driver_sql("INSERT INTO last_rescue (at, tickets) VALUES ('2026-03-01 12:00', 3)")
+        assert "3 that a dead process had drawn were given back" in await shown(access)
+
+
+TICKETS = """
+INSERT INTO stepglass_engine.procrastinate_jobs (queue_name, task_name, status, scheduled_at) VALUES
+    ('a', 'a', 'todo', NULL), ('a', 'a', 'todo', now() - interval '1 s'), ('a', 'a', 'todo', now() + interval '1 day'),
+    ('a', 'a', 'doing', NULL)
+"""
+
+
 def test_settings_say_where_they_come_from(tmp_path: Path) -> None:
     environment = {"STEPGLASS_SLOTS": "5", "STEPGLASS_PORT": "9000", "STEPGLASS_GRACE": "nonsense"}
     settings = Settings(slots=5, port=9001, data=tmp_path)
@@ -181,6 +213,9 @@ def test_settings_say_where_they_come_from(tmp_path: Path) -> None:
 def test_secrets_are_not_said() -> None:
     assert system_facts._shown("model_key", "sk-12345") == "(hidden)"
     assert system_facts._shown("endpoint", "https://me:secret@host/v1") == "https://(hidden)@host/v1"
+    url = "postgresql+psycopg://ann:secret@db/queue?sslmode=require&password=secret"
+    assert system_facts._shown("database", url) == "postgresql://(hidden)@db/queue?sslmode=require"
+    assert str(Database(url)) == "postgresql://ann:***@db/queue?sslmode=require"
     settings = Settings(embedding_sites=("https://a", "https://b"))
     shown = {each.name: each.value for each in setting_facts(settings, {})}
     assert shown["embedding_sites"] == "https://a,https://b"

@@ -14,7 +14,7 @@ from app.queue.step_monitor import StepMonitor
 from app.queue.writer import Commit, Writer
 from app.work.registry import StepTypes
 from tests.work import trial_steps
-from tests.work.runners import running
+from tests.work.runners import prepared, running
 
 
 def tell(commit: Commit) -> None:
@@ -24,7 +24,7 @@ def tell(commit: Commit) -> None:
 async def work(address: str, lease: float) -> None:
     database = Database.at(address, readers=4, lease=lease)
     monitor = StepMonitor()
-    writer = Writer(database, monitor.hear)
+    writer = Writer(database, monitor.hear, prepared(database))
     step_types = StepTypes([trial_steps.OnLoop, trial_steps.InProcess])
     with monitor.listening(tell):
         async with running()(database, writer, monitor, step_types, slots=4, lease=lease, alone=False):

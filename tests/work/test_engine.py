@@ -23,16 +23,17 @@ from app.queue.run_plan import OnError, Retry, StepPlan
 from app.queue.schema import bring_up_to_date
 from app.queue.status import Status
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.cancel import cancel_item
+from app.queue.store.cancel import cancel, cancel_item
 from app.queue.store.owners import NewOwner, open_owner
 from app.queue.store.pause import pause_as, resume_as
 from app.queue.store.plan import NewItem, claim_plans, plan
 from app.queue.store.priority import prioritise_as
+from app.queue.tables import worker_job
 from app.queue.tickets import ITEMS, LONGEST_QUEUE, PLAN, Ticket, claim_by_tickets, queue_of
 from app.queue.writer import Writer
 from app.work.registry import StepTypes
 from app.work.runner import Runner
-from app.work.tickets import Tickets, drawing_tickets
+from app.work.tickets_in_hand import TicketsInHand, drawing_tickets
 from tests.work import trial_steps
 from tests.work.conftest import PATIENCE, FaultyWriter, Works
 
@@ -51,7 +52,7 @@ class Worked(Works):
 
     @asynccontextmanager
     async def running(self, slots: int = 8, grace: float = 0.0, types: Any = ONE, **_: Any) -> AsyncIterator[Runner]:
-        tickets = Tickets()
+        tickets = TicketsInHand()
         step_types = StepTypes(types)
         writer: Any = self.write
         runner = Runner(self.database, writer, self.monitor, step_types, slots, LEASE, alone=False, tickets=tickets)
@@ -96,9 +97,17 @@ def step(*items: str, name: str = "one", type: str = "on_loop", marker: str = ""
     return StepPlan(name, type, settings={"items": list(items), "marker": marker}, **more)
 
 
-async def planned(works: Worked, plan_of_it: StepPlan, items: int) -> int:
+def began(works: Worked, step_id: int, until: int | None = None) -> int:
+    """How many work items of a step have begun; before the last one of another step did."""
+    last = sa.select(sa.func.max(worker_job.c.started_at)).where(worker_job.c.step_id == until).scalar_subquery()
+    query = sa.select(sa.func.count(worker_job.c.started_at)).where(worker_job.c.step_id == step_id)
+    with works.database.read() as connection:
+        return int(connection.execute(query.where(worker_job.c.started_at < last) if until else query).scalar_one())
+
+
+async def planned(works: Worked, plan_of_it: StepPlan, items: int, priority: int = 0) -> int:
     """A run whose step has that many work items, planned by nobody who draws tickets; the id of the step."""
-    await works.start(plan_of_it, concurrency=9)
+    await works.start(plan_of_it, concurrency=9, priority=priority)
     (claimed,) = await works.write(claim_plans, 1)
     await works.write(plan, claimed.step.step_id, claimed.attempt, [NewItem(f"log {n}") for n in range(items)])
     return int(claimed.step.step_id)
@@ -118,11 +127,68 @@ async def test_a_run_of_several_steps_with_retries_and_limits_is_worked_to_its_e
 
 async def test_few_items_have_a_ticket_each_and_many_share_theirs(works: Worked) -> None:
     few = await planned(works, step(), 3)
+    some = await planned(works, step(), 60)
     many = await planned(works, step(), 620)
     tickets = [args for _, args, _, _ in works.waiting() if "step" in args]
-    assert [args["most"] for args in tickets if args["step"] == few] == [1, 1, 1]
-    assert [args["most"] for args in tickets if args["step"] == many] == [50] * 12 + [20]
-    assert all(args.keys() == {"step", "most"} for args in tickets)
+    assert all(args.keys() - {"again"} == {"step", "most"} for args in tickets)
+
+    def of(step_id: int) -> list[Any]:
+        return ["again" if "again" in args else args["most"] for args in tickets if args["step"] == step_id]
+
+    assert of(few) == [1, 1, 1]
+    assert of(some) == [*[1] * 25, "again", *[1] * 25]  # the last round is drawn while the next one is made
+    assert of(many) == [50, "again", 50]
+
+
+async def test_who_looks_again_makes_the_next_round_behind_what_others_have_waiting(works: Worked) -> None:
+    wide = await planned(works, step(), 1000)
+    small = await planned(works, step(), 2)
+    await works.write(open_owner, NewOwner("a:1", 20.0, 120, "1"), False)  # three tickets fill it
+    before = len(works.waiting())
+    await works.write(claim_by_tickets, {wide: 50}, "a:1", {wide: [Ticket(0, wide, 50, again=True)]})
+    made = works.waiting()[before:]
+    assert [args["step"] for _, args, _, _ in works.waiting()[:before] if "step" in args][-1] == small
+    assert [args for _, args, _, _ in made] == [{"step": wide, "most": 50}] * 3
+
+
+async def test_a_small_run_does_not_wait_for_all_of_a_wide_one(works: Worked) -> None:
+    wide = await planned(works, step(), 620)
+    small = await planned(works, step(), 3)
+    async with works.running(slots=4):
+        await works.until(lambda _: began(works, small) == 3)
+        before = began(works, wide, until=small)
+        await works.write(cancel, wide - 1, "enough")
+        await works.ended(wide - 1)
+    assert before < 40
+
+
+async def test_what_goes_first_does_so_whatever_kind_of_work_it_is(works: Worked) -> None:
+    low = await planned(works, step(), 2, priority=1)
+    middle = await planned(works, step(type="in_process"), 2, priority=2)
+    high = await planned(works, step(), 2, priority=3)
+    async with works.running(slots=1):
+        await works.until(lambda _: all(works.run(each - 1).counts.completed == 2 for each in (low, middle, high)))
+    with works.database.read() as connection:
+        order = connection.execute(sa.select(worker_job.c.step_id).order_by(worker_job.c.started_at)).scalars().all()
+    assert order == [high, high, middle, middle, low, low]
+
+
+async def test_a_lost_ticket_is_found_and_made_anew(works: Worked) -> None:
+    has_items = await planned(works, step(), 2)
+    run = await works.start(step("log a"), definition="unplanned")
+    assert audit.check(works.database) == []
+    with works.database.writing.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM procrastinate_jobs")
+    said = "no ticket; the next server or worker that starts makes one"
+    assert audit.check(works.database) == [
+        f"step {has_items}: it has work items to be claimed, but {said}",
+        f"step {run + 1}: it is to be planned, but {said}",
+    ]
+    settle_engine(works.database, "")
+    assert audit.check(works.database) == []
+    assert len(works.waiting()) == 2
+    settle_engine(works.database, "")
+    assert len(works.waiting()) == 2
 
 
 async def test_a_wide_step_is_worked_to_its_end_by_two_at_once(
@@ -277,7 +343,7 @@ def test_a_queue_has_a_name_that_a_channel_can_be_called_by(name: str) -> None:
 
 def test_tickets_in_hand_go_back_at_the_end() -> None:
     async def hold() -> bool:
-        tickets = Tickets()
+        tickets = TicketsInHand()
         holding = asyncio.create_task(tickets.used_up(Ticket(1, 2, 1)))
         await asyncio.sleep(0)
         assert tickets.items() == {2: 1}

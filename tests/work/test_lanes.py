@@ -76,6 +76,22 @@ def test_whom_a_limit_left_with_nothing_is_the_next() -> None:
     assert lanes.wanted(0, 0, 1) == {2: 0, 1: 0}, "they find out why they wait"
 
 
+def test_by_tickets_whom_a_limit_kept_waiting_asks_why_when_it_hears_of_work_and_no_other_does() -> None:
+    lanes = Lanes({"on_loop": OnLoop}, lambda: 100.0, by_tickets=True)
+    for step_id in (1, 2, 3):
+        lanes.open(claimed(step_id, "on_loop"))
+    lanes.allow({1: 9, 2: 1})
+    assert lanes.wanted(4, 0, 1) == {1: 2, 2: 1}
+    lanes.answered(2, False, limited=True)
+    lanes.drained(2, None, 0)
+    lanes.allow({1: 9})
+    lanes.fill(2, 101.0)  # it will have a ticket by then
+    lanes.fill(3, 0.0)
+    assert lanes.wanted(4, 0, 1) == {1: 4}, "whoever has no ticket takes no share"
+    lanes.fill(2, 0.0)
+    assert lanes.wanted(4, 0, 1) == {1: 4, 2: 0}
+
+
 def test_processes_and_the_loop_take_turns_under_one_limit() -> None:
     lanes = Lanes({each.name: each for each in (OnLoop, InProcess)})
     lanes.open(claimed(1, "in_process"))

@@ -15,10 +15,10 @@ from app.queue.snapshot import Snapshot
 from app.queue.status import Status
 from app.queue.tables import step_job, step_type_limit, worker_job
 from app.work.registry import StepTypes
-from app.work.runner import Runner
 from app.work.step_type import StepType
 from tests.work import trial_steps
 from tests.work.conftest import Works
+from tests.work.runners import running
 
 
 class Rare(trial_steps.OnLoop):
@@ -29,9 +29,9 @@ class Rare(trial_steps.OnLoop):
 async def offering(
     works: Works, label: str, *types: type[StepType[Any]], slots: int = 4, **told: str
 ) -> AsyncIterator[None]:
-    runner = Runner(
+    async with running()(
         works.database,
-        works.write,  # type: ignore[arg-type]
+        works.write,
         works.monitor,
         StepTypes(types),
         slots,
@@ -39,10 +39,8 @@ async def offering(
         limits=tuple(told.items()),
         kind="worker",
         label=label,
-    )
-    await runner.start()
-    yield
-    await runner.stop(0)
+    ):
+        yield
 
 
 def plan(name: str, type: str) -> StepPlan:

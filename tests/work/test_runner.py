@@ -172,9 +172,10 @@ async def test_a_step_that_nobody_offers_waits_for_whoever_does(works: Works) ->
     async with works.running():
         manager_id = await works.start(step("nowhere", "a"), step("on_loop", "b", name="two", depends=()))
         await works.until(lambda snapshot: snapshot.run(manager_id).steps[1].status in FINAL)
+        said = "no worker offers the step type nowhere"
+        await works.until(lambda snapshot: snapshot.run(manager_id).steps[0].reason == said)
         waiting = works.run(manager_id)
         assert waiting.steps[0].status is Status.PENDING
-        assert waiting.steps[0].reason == "no worker offers the step type nowhere"
         assert waiting.reason == "step one: no worker offers the step type nowhere"
 
     class Nowhere(trial_steps.OnLoop):

@@ -38,7 +38,7 @@ async def test_no_more_run_at_once_than_there_are_slots(works: Works, tmp_path: 
     assert max(seen) == 5
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(150)
 async def test_hundreds_that_speak_save_and_find_more_at_once_do_not_get_stuck(works: Works) -> None:
     busy = [f"{what} {number}" for number in range(50) for what in ("log", "document", "spawn", "raise")]
     run = await works.run_to_end(

@@ -12,6 +12,7 @@ from app.queue.status import ACTIVE, Status
 from app.queue.store.counting import open_counters
 from app.queue.store.roll_up import advance
 from app.queue.tables import manager_job, run_tag, step_job, switched_off_definition
+from app.queue.text import storable
 from app.queue.writer import Transaction
 
 
@@ -80,7 +81,7 @@ def _manager_row(plan: RunPlan, manager_id: int, now: float) -> dict[str, object
     return {
         "id": manager_id,
         "definition": plan.definition,
-        "name": plan.name,
+        "name": storable(plan.name),
         "status": Status.PENDING,
         "reason": "waiting for a free slot",
         "tags": list(plan.tags),

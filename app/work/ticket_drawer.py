@@ -23,7 +23,7 @@ from app.queue.ticket_office import Order, TicketOffice
 from app.queue.tickets import CHUNK, ITEMS, LATER, PLAN, Ticket, queue_of
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.lease import BEATS
-from app.work.tickets import Tickets
+from app.work.tickets_in_hand import TicketsInHand
 
 log = structlog.get_logger(__name__)
 
@@ -54,14 +54,18 @@ class _Queues:
     stood_for: float = CHUNK
     """Work items that the last tickets stood for, each; what goes beyond the room would be kept from others."""
 
+    @property
+    def may_have_some(self) -> bool:
+        return self.hopeful and bool(self.names)
+
 
 @dataclass(slots=True)
-class Engine:
+class TicketDrawer:
     """Draws tickets for `on_loop` and `in_process`, the step types that are offered, until its block ends. `url`: of
     the database, as libpq has it. `lease`: seconds of silence after which others give back what was drawn here."""
 
     url: str
-    tickets: Tickets
+    tickets: TicketsInHand
     monitor: StepMonitor
     writer: Writer
     on_loop: Collection[str]
@@ -74,6 +78,7 @@ class Engine:
     _in_process: dict[int, bool] = field(default_factory=dict)
     _timers: set[asyncio.TimerHandle] = field(default_factory=set)
     _noting: asyncio.Task[None] | None = None
+    _plans_first: bool = True
     _look_at: float = 0.0
     """When tickets are looked for whatever was heard."""
 
@@ -175,22 +180,34 @@ class Engine:
                 self._look_at = clock() + LOOK_EVERY
                 for queues in self._queues.values():
                     queues.hopeful = True
-            room = self._room()
-            for kind, queues in tuple(self._queues.items()):
-                if queues.hopeful and queues.names and room[kind] > 0:
-                    self._queues[kind] = self._queues.pop(kind)  # the others come first next time
-                    queues.hopeful = False  # what is heard from now on counts
-                    return Order(kind, queues.names, room[kind])
+            if order := self._order():
+                return order
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), max(0.0, self._look_at - clock()))
+        return None
+
+    def _order(self) -> Order | None:
+        """Plans and work items take turns. Work of both kinds is drawn at once, so that one order holds for all of it;
+        while there is room for one kind alone, for that one."""
+        room = self._room()
+        turns = [(_PLANS,), (_LOOP, _PROCESS)]
+        for turn in turns if self._plans_first else reversed(turns):
+            kinds = tuple(kind for kind in turn if self._queues[kind].may_have_some and room[kind] > 0)
+            if kinds:
+                self._plans_first = turn is not turns[0]
+                for kind in kinds:
+                    self._queues[kind].hopeful = False  # what is heard from now on counts
+                queues = tuple(name for kind in kinds for name in self._queues[kind].names)
+                return Order(kinds, queues, min(room[kind] for kind in kinds))
         return None
 
     def _room(self) -> dict[str, int]:
         """How many tickets of each kind to draw now."""
         room, held = self.tickets.room(), self.tickets.held
-        items = sum(ticket.most for ticket in held)
+        items = sum(ticket.most for ticket in held if not self._in_process.get(ticket.id))
         chunks = sum(self._in_process.get(ticket.id, False) for ticket in held)
-        slots = max(0, room.slots - items)
+        # Those that no process is free for keep no slot from what could begin on the loop.
+        slots = max(0, room.slots - items - min(chunks, room.chunks))
         for_loop = slots / self._queues[_LOOP].stood_for
         return {
             _PLANS: MOST_AT_ONCE,
@@ -200,7 +217,8 @@ class Engine:
 
     def drew(self, order: Order, number: int) -> None:
         if number == order.number:
-            self._queues[order.kind].hopeful = True
+            for kind in order.kinds:
+                self._queues[kind].hopeful = True
 
     def _hear(self, commit: Commit) -> None:
         for change in commit.changes:

@@ -28,7 +28,7 @@ class Room:
     chunks: int
 
 
-class Tickets:
+class TicketsInHand:
     """Between who draws tickets and the runner, which claims by them."""
 
     def __init__(self) -> None:
@@ -104,13 +104,13 @@ class Tickets:
                 future.set_result(True)
 
 
-def claim_items(tickets: Tickets | None, lease: Lease, wanted: Mapping[int, int]) -> Awaitable[Claimed]:
+def claim_items(tickets: TicketsInHand | None, lease: Lease, wanted: Mapping[int, int]) -> Awaitable[Claimed]:
     """Claims what is wanted (see `claim`). Raises OwnerLost or WriteFailed: then the tickets are as they were."""
     return tickets.claim(lease, wanted) if tickets else lease.write(claim, wanted, lease.name)
 
 
 def claim_plans(
-    tickets: Tickets | None, lease: Lease, most: int, offered: Collection[str]
+    tickets: TicketsInHand | None, lease: Lease, most: int, offered: Collection[str]
 ) -> Awaitable[list[ClaimedPlan]]:
     """Claims the steps to plan that there are tickets for; without tickets, whichever wait. Raises as `claim_items`."""
     return tickets.claim_plans(lease) if tickets else lease.write(plan.claim_plans, most, lease.name, offered)
@@ -118,7 +118,7 @@ def claim_plans(
 
 @asynccontextmanager
 async def drawing_tickets(
-    tickets: Tickets | None,
+    tickets: TicketsInHand | None,
     database: Database,
     monitor: StepMonitor,
     writer: Writer,
@@ -130,12 +130,12 @@ async def drawing_tickets(
     if tickets is None:
         yield
         return
-    from app.work.engine import Engine
+    from app.work.ticket_drawer import TicketDrawer
 
     on_loop = {name for name, each in step_types.items() if inspect.iscoroutinefunction(each.run)}
     in_process = step_types.keys() - on_loop
-    engine = Engine(
+    drawer = TicketDrawer(
         database.libpq_url, tickets, monitor, writer, sorted(on_loop), sorted(in_process), lease, database.clock
     )
-    async with engine.running():
+    async with drawer.running():
         yield
