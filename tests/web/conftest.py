@@ -11,6 +11,7 @@ from litestar.testing import TestClient
 
 from app.web.live.hub import Live
 from app.web.templating import environment
+from tests.databases import put_new_file
 from tests.web.stage import Stage, open_access, staged_app
 from tests.web.theatre import Theatre
 
@@ -26,12 +27,14 @@ class Pages(TestClient[Any]):
 
 @pytest.fixture
 def pages(tmp_path: Path) -> Iterator[Pages]:
+    put_new_file(tmp_path)
     with Pages(staged_app(tmp_path), base_url="http://127.0.0.1") as client:
         yield client
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    put_new_file(tmp_path)
     async with open_access(tmp_path) as access:
         yield Stage(access)
 
@@ -44,5 +47,6 @@ async def live(stage: Stage) -> AsyncIterator[Live]:
 
 @pytest.fixture
 def theatre(tmp_path: Path) -> Iterator[Theatre]:
+    put_new_file(tmp_path)
     with Theatre(tmp_path) as running:
         yield running
