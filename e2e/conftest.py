@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from e2e.scenes import furnish
+from tests import chromium
+from tests.databases import put_new_file
 from tests.web.theatre import Theatre
 
 WATCH_FOR_VIOLATIONS = """
@@ -42,12 +43,7 @@ attribute."""
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The system's Chromium, otherwise the one that Playwright installed."""
-    return {
-        **browser_type_launch_args,
-        "executable_path": shutil.which("chromium"),
-        "args": ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-    }
+    return {**browser_type_launch_args, **chromium.OPTIONS}
 
 
 SHOW_AS = """state => {
@@ -166,6 +162,7 @@ def show_as(page: Page, state: str) -> None:
 
 @pytest.fixture
 def theatre(tmp_path: Path) -> Iterator[Theatre]:
+    put_new_file(tmp_path)
     with Theatre(tmp_path) as running:
         yield running
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +13,18 @@ import pytest
 import structlog
 
 from app.queue.database import FILE_NAME, Database
-from app.queue.schema import bring_up_to_date
+from tests import chromium
 from tests.chaos.hosts import NO_HOSTS
-from tests.databases import chosen, is_wanted, one_database, server
+from tests.databases import chosen, is_wanted, one_database, put_new_file, server, statements_compiled_once
 from tests.postgres import MISSING, PostgresMissing, new_database
 
 E2E = Path(__file__).parent.parent / "e2e"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def each_statement_is_compiled_once() -> Iterator[None]:
+    with statements_compiled_once():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -65,9 +71,9 @@ def as_new(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iter
             made.pop().close()
         for file in tmp_path.glob(f"{FILE_NAME}*"):
             file.unlink()
-        bring_up_to_date(database := Database.in_directory(tmp_path))
-        made.append(database)
-        return database
+        put_new_file(tmp_path)
+        made.append(Database.in_directory(tmp_path))
+        return made[0]
 
     yield new
     while made:
@@ -121,12 +127,7 @@ def postgres_queue(postgres_as_new: Callable[[], Database]) -> str:
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The system's Chromium, otherwise the one that Playwright installed."""
-    return {
-        **browser_type_launch_args,
-        "executable_path": shutil.which("chromium"),
-        "args": ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-    }
+    return {**browser_type_launch_args, **chromium.OPTIONS}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -139,6 +140,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = [is_wanted(item, on) for item in items]
     config.hook.pytest_deselected(items=[item for item, is_it in zip(items, wanted, strict=True) if not is_it])
     items[:] = [item for item, is_it in zip(items, wanted, strict=True) if is_it]
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

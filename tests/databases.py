@@ -12,11 +12,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import sqlalchemy as sa
 
-from app.queue.database import Database
+from app.queue.database import FILE_NAME, Database
 from app.queue.kept_runs import KeptRuns
 from app.queue.schema import bring_up_to_date, version_table
 from app.queue.tables import sequence
@@ -39,6 +42,43 @@ def is_wanted(item: pytest.Item, on: str) -> bool:
     if on in ("", "both"):
         return on == "both" or backend != "postgres" or item.get_closest_marker("postgresql") is not None
     return on_postgres is (on == "postgresql")
+
+
+def put_new_file(directory: Path) -> None:
+    """Puts a SQLite file of HEAD there, in which nothing has happened: to make its tables takes ten times as long."""
+    (directory / FILE_NAME).write_bytes(_new_file())
+
+
+@cache
+def _new_file() -> bytes:
+    with TemporaryDirectory() as directory:
+        bring_up_to_date(database := Database.in_directory(Path(directory)))
+        database.close()
+        return (Path(directory) / FILE_NAME).read_bytes()
+
+
+@contextmanager
+def statements_compiled_once() -> Iterator[None]:
+    """Within it every SQLite database knows the statements that any other has had SQLAlchemy compile: it keeps them by
+    engine, and a test with a database of its own would spend a third of its time compiling them again."""
+    make_engine = Database._engine
+    with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        put_new_file(Path(directory))
+        first = Database.in_directory(Path(directory))
+        for engine in (first.reading, first.writing):
+            engine.connect().close()  # a dialect is ready when it has connected once
+
+        def knowing_the_statements(database: Database, size: int, read_only: bool) -> sa.Engine:
+            engine = make_engine(database, size, read_only)
+            if database.is_sqlite:
+                known = first.reading if read_only else first.writing
+                engine.dialect = engine.pool._dialect = known.dialect
+                engine._compiled_cache = known._compiled_cache
+            return engine
+
+        patch.setattr(Database, "_engine", knowing_the_statements)
+        yield
+        first.close()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
+from app.queue.levels import Level as Level
 from app.queue.run_plan import FailureAction, OnError
 from app.queue.status import Status
 
@@ -37,15 +38,6 @@ class Kind(StrEnum):
     MANAGER = "manager"  # one run of a definition
     STEP = "step"  # one step of that run
     WORKER = "worker"  # one work item of that step
-
-
-class Level(StrEnum):
-    """How much a log entry matters."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARN = "warn"
-    ERROR = "error"
 
 
 _is_rerun = sa.text("rerun_of IS NOT NULL")

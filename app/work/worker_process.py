@@ -20,8 +20,7 @@ from contextlib import suppress
 from dataclasses import astuple
 from typing import Any
 
-from app.queue.document_reading import read_document, read_documents
-from app.queue.models import Level
+from app.queue.levels import Level
 from app.queue.text import storable, storable_value
 from app.queue.totals import amounts as storable_amounts
 from app.work import frames
@@ -131,9 +130,13 @@ class ProcessContext:
         under: str | None = None,
         bodies: bool = True,
     ) -> Iterator[StoredDocument]:
+        from app.queue.document_reading import read_documents
+
         return read_documents(self._database_address, tags=tags, source_type=source_type, under=under, bodies=bodies)
 
     def document(self, address: str) -> StoredDocument | None:
+        from app.queue.document_reading import read_document
+
         return read_document(self._database_address, address)
 
     def spawn(self, item: WorkItem, *, at_most: int | None = None) -> None:

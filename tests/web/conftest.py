@@ -13,6 +13,7 @@ from app.queue import audit
 from app.queue.database import Database
 from app.web.live.hub import Live
 from app.web.templating import environment
+from tests.databases import put_new_file
 from tests.web.stage import Stage, open_access, staged_app
 from tests.web.theatre import Theatre
 
@@ -43,12 +44,14 @@ def drifts(directory: Path, url: str) -> list[str]:
 
 @pytest.fixture
 def pages(tmp_path: Path, queue_url: str) -> Iterator[Pages]:
+    put_new_file(tmp_path)
     with Pages(staged_app(tmp_path, url=queue_url), base_url="http://127.0.0.1") as client:
         yield client
 
 
 @pytest.fixture
 async def stage(tmp_path: Path, queue_url: str) -> AsyncIterator[Stage]:
+    put_new_file(tmp_path)
     async with open_access(tmp_path, queue_url) as access:
         yield Stage(access)
 
@@ -61,5 +64,6 @@ async def live(stage: Stage) -> AsyncIterator[Live]:
 
 @pytest.fixture
 def theatre(tmp_path: Path) -> Iterator[Theatre]:
+    put_new_file(tmp_path)
     with Theatre(tmp_path) as running:
         yield running

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,10 @@ async def test_a_process_that_is_ended_just_as_it_has_done_its_task_gets_no_othe
     async with processes.process() as third:
         assert third.pid != second.pid
     await processes.close()
+
+
+def test_a_worker_process_starts_without_what_only_few_handlers_need() -> None:
+    """It is started anew after each that was killed: SQLAlchemy alone would take most of its start."""
+    look = "import sys, app.work.worker_process; print({'sqlalchemy', 'sqlmodel', 'asyncio'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
