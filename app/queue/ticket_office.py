@@ -24,11 +24,19 @@ _SESSION = (
     "-c search_path=stepglass_engine -c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off -c timezone=UTC"
 )
 _DRAW = """
-WITH RECURSIVE turns(turn, drawn) AS (
-    SELECT 1, procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker_id)s)
+WITH RECURSIVE turns(turn, a_room, b_room, drawn) AS (
+    SELECT 1, %(a_room)s::int, %(b_room)s::int,
+           procrastinate_fetch_job_v2(%(a)s::varchar[] || %(b)s::varchar[], %(worker_id)s)
     UNION ALL
-    SELECT turn + 1, procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker_id)s)
-      FROM turns WHERE turn < %(number)s AND (drawn).id IS NOT NULL
+    SELECT turn + 1, left_for.a, left_for.b, procrastinate_fetch_job_v2(
+               CASE WHEN left_for.a > 0 THEN %(a)s::varchar[] ELSE '{}' END
+                   || CASE WHEN left_for.b > 0 THEN %(b)s::varchar[] ELSE '{}' END,
+               %(worker_id)s)
+      FROM turns, LATERAL (
+          SELECT a_room - ((drawn).queue_name = ANY(%(a)s))::int AS a,
+                 b_room - ((drawn).queue_name = ANY(%(b)s))::int AS b
+      ) AS left_for
+     WHERE (drawn).id IS NOT NULL AND left_for.a + left_for.b > 0 AND turn < greatest(%(a_room)s, %(b_room)s)
 )
 SELECT (drawn).id, (drawn).status, (drawn).task_name, (drawn).priority, (drawn).lock, (drawn).queueing_lock,
        (drawn).args, (drawn).scheduled_at, (drawn).queue_name, (drawn).attempts, (drawn).worker_id
@@ -52,12 +60,28 @@ ON CONFLICT (one) DO UPDATE SET at = excluded.at, tickets = excluded.tickets
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be drawn: up to that many tickets, from the queues of these kinds of work."""
+class Share:
+    """Up to that many tickets of these queues."""
 
-    kinds: tuple[str, ...]
+    kind: str
     queues: tuple[str, ...]
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be drawn: of one share or two, by their priority alone; of both as many as of the larger one."""
+
+    a: Share
+    b: Share | None = None
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        return (self.a, self.b) if self.b else (self.a,)
+
+    @property
+    def most(self) -> int:
+        return max(share.number for share in self.shares)
 
 
 class Desk(Protocol):
@@ -66,8 +90,8 @@ class Desk(Protocol):
     async def order(self) -> Order | None:
         """Waits until there is room, and perhaps a ticket; None: nothing more is to be drawn."""
 
-    def drew(self, order: Order, number: int) -> None:
-        """So many tickets were found."""
+    def drew(self, order: Order, queues: Sequence[str]) -> None:
+        """Tickets were found, in these queues."""
 
     def is_used_up(self, ticket_id: int) -> bool:
         """Whether it was, with what was claimed by it; asked once, at its end."""
@@ -102,10 +126,13 @@ class TicketOffice(JobManager):
             order = await self._desk.order()
             if order is None:
                 return None
-            values = {"number": order.number, "queues": list(order.queues), "worker_id": worker_id}
-            rows = await self.connector.execute_query_all_async(_DRAW, **values)
+            a, b = order.a, order.b
+            values = {"a": list(a.queues), "a_room": a.number, "b": list(b.queues) if b else []}
+            rows = await self.connector.execute_query_all_async(
+                _DRAW, **values, b_room=b.number if b else 0, worker_id=worker_id
+            )
             self._drawn.extend(map(Job.from_row, rows))
-            self._desk.drew(order, len(rows))
+            self._desk.drew(order, [row["queue_name"] for row in rows])
         return self._drawn.popleft()
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:

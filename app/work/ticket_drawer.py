@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ from app.queue.changes import MuchChanged, StepReleased, WorkAdded
 from app.queue.clock import Clock
 from app.queue.step_monitor import StepMonitor
 from app.queue.store.workforce import note_not_offered
-from app.queue.ticket_office import Order, TicketOffice
+from app.queue.ticket_office import Order, Share, TicketOffice
 from app.queue.tickets import CHUNK, ITEMS, LATER, PLAN, Ticket, queue_of
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.lease import BEATS
@@ -187,18 +187,17 @@ class TicketDrawer:
         return None
 
     def _order(self) -> Order | None:
-        """Plans and work items take turns. Work of both kinds is drawn at once, so that one order holds for all of it;
-        while there is room for one kind alone, for that one."""
+        """Plans and work items take turns. Work items of both kinds are drawn together, so that one order holds for all
+        of them."""
         room = self._room()
         turns = [(_PLANS,), (_LOOP, _PROCESS)]
         for turn in turns if self._plans_first else reversed(turns):
-            kinds = tuple(kind for kind in turn if self._queues[kind].may_have_some and room[kind] > 0)
+            kinds = [kind for kind in turn if self._queues[kind].may_have_some and room[kind] > 0]
             if kinds:
                 self._plans_first = turn is not turns[0]
                 for kind in kinds:
                     self._queues[kind].hopeful = False  # what is heard from now on counts
-                queues = tuple(name for kind in kinds for name in self._queues[kind].names)
-                return Order(kinds, queues, min(room[kind] for kind in kinds))
+                return Order(*(Share(kind, self._queues[kind].names, room[kind]) for kind in kinds))
         return None
 
     def _room(self) -> dict[str, int]:
@@ -215,10 +214,10 @@ class TicketDrawer:
             _PROCESS: min(MOST_AT_ONCE, slots, max(0, room.chunks - chunks)),
         }
 
-    def drew(self, order: Order, number: int) -> None:
-        if number == order.number:
-            for kind in order.kinds:
-                self._queues[kind].hopeful = True
+    def drew(self, order: Order, queues: Sequence[str]) -> None:
+        for share in order.shares:
+            if len(queues) == order.most or sum(queue in share.queues for queue in queues) == share.number:
+                self._queues[share.kind].hopeful = True
 
     def _hear(self, commit: Commit) -> None:
         for change in commit.changes:
