@@ -109,7 +109,7 @@ class Writer:
         self,
         database: Database,
         on_commit: Callable[[Commit], None],
-        announce: Callable[[Connection, list[Change]], Said] | None = None,
+        announce: Callable[[Connection, list[Change]], Said | None] | None = None,
     ) -> None:
         self._database = database
         self._on_commit = on_commit

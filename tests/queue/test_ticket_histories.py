@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.queue.changes import Change
 from app.queue.database import Database
 from app.queue.engine import settle_engine
 from app.queue.store.claim import claim
@@ -15,7 +16,7 @@ from app.queue.store.limiting import set_type_limits
 from app.queue.store.plan import claim_plans
 from app.queue.store.waiting import begin_anew
 from app.queue.tickets import LATER, Ticket, claim_by_tickets, claim_plans_by_tickets, enqueue
-from app.queue.writer import Commit, Transaction, Writer
+from app.queue.writer import Transaction, Writer
 from tests.queue.test_histories import HISTORIES, Histories, play
 
 WAITING = sa.text(
@@ -40,8 +41,8 @@ class TicketHistories(Histories):
 
         self.writer = self.loop.run_until_complete(make())
 
-    def _enqueue(self, connection: sa.Connection, commit: Commit) -> None:
-        enqueue(connection, commit.changes, self.now)
+    def _enqueue(self, connection: sa.Connection, changes: list[Change]) -> None:
+        enqueue(connection, changes, self.now)
 
     def write(self, verb: Any, *arguments: Any) -> Any:
         if verb is claim:

@@ -161,6 +161,20 @@ async def test_a_handler_that_does_not_stop_is_left_behind(works: Works, monkeyp
 
 
 @BOTH
+async def test_a_short_step_is_planned_in_one_transaction_after_what_its_planning_said(
+    works: Works, where: str
+) -> None:
+    run = await works.run_to_end(step(where, "a", "b"))
+    said = [line.message for line in works.log(run) if line.worker_id is None]
+    assert said[: said.index("planned 2 work items") + 1] == [
+        *(["looking around"] if where == "in_process" else []),
+        "planned 2 work items",
+    ]
+    verbs = {"plan", "end_planning"} if where == "in_process" else {"end_planning"}
+    assert verbs == {verb for verb in works.write.called if "plan" in verb} - {"claim_plans", "claim_plans_by_tickets"}
+
+
+@BOTH
 async def test_a_plan_that_fails_fails_its_step(works: Works, where: str) -> None:
     run = await works.run_to_end(step(where, settings={"plan_error": "the disk is on fire"}))
     assert run.steps[0].status is Status.FAILED
