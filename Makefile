@@ -22,7 +22,7 @@ run: .venv/installed ## Start the server and classify FOLDER (default: this one)
 	@exec $(BIN)/stepglass serve --port $(PORT) --data "$$DATA" --run codebase_classify --set "folder=$$FOLDER"
 
 test: check system-packages ## Set up and run every test
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 # a hundred processes import the same
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal # a hundred processes import the same
 
 test-postgresql: .venv/installed-dev system-packages ## What a queue does and its pages show, on PostgreSQL, by the embedded runner and by the engine; TEST_DATABASE_URL=server
 	@failed=0; export TEST_ON=postgresql; \

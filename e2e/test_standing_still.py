@@ -115,7 +115,8 @@ def test_a_timeline_that_arrives_bit_by_bit_moves_nothing(page: Page, theatre: T
 @contextmanager
 def _slow_line(theatre: Theatre, path: str) -> Iterator[tuple[str, list[str], Callable[[str | None], None]]]:
     """The address of a page without its stream, its pieces (cut in its timeline), and what sends one; None ends it."""
-    text = re.sub("<script.*?</script>", "", httpx.get(f"{theatre.url}{path}").text, flags=re.DOTALL)
+    scripts_and_icon = '<script.*?</script>|<link rel="icon"[^>]*>'
+    text = re.sub(scripts_and_icon, "", httpx.get(f"{theatre.url}{path}").text, flags=re.DOTALL)
     rows, axis = text.index('<section id="job-1-timeline"'), text.index('<p class="axis">')
     ends = [match.end() for match in re.finditer("</li>|</time>|now</span>", text[: text.index("</p>", axis)])]
     pieces = [text[start:end] for start, end in pairwise([0, *(end for end in ends if end > rows), len(text)])]
@@ -123,6 +124,9 @@ def _slow_line(theatre: Theatre, path: str) -> Iterator[tuple[str, list[str], Ca
 
     class SlowLine(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path == "/favicon.ico":
+                self.send_error(404)
+                return
             if self.path != path:
                 answer = httpx.get(f"{theatre.url}{self.path}")
                 self._begin(answer.headers["Content-Type"])
