@@ -35,8 +35,8 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class OwnerRecord:
     """A process that works, or did. `silence`: what is said of it while its beat is missing. `offers`: step types, and
-    `limits`: those that it was told; null if it is of a version that did not say. `taken`: how many work
-    items it has in hand, which may be more than its slots."""
+    `limits`: those that it was told; null if it is of a version that did not say. `taken`: how many work items it has
+    in hand, which may be more than its slots."""
 
     name: str
     started_at: float

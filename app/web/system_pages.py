@@ -55,8 +55,8 @@ class TypeLimitJson(Struct, frozen=True):
 
 class OwnerJson(Struct, frozen=True):
     """A process that works, or has ended. `kind`: server, worker or command; `name`: what it was called. `step_types`:
-    those that it works on, null if it is of a version that did not say. `taken`: how many work
-    items it has in hand; more than its slots while several are with one of its processes, or are yet to be stored.
+    those that it works on, null if it is of a version that did not say. `taken`: how many work items it has in hand;
+    more than its slots while several are with one of its processes, or are yet to be stored.
 
     It renews its lease (seconds) while it holds work, or may not be alone; `silence` says so when that is missed, until
     `takeover_at`, when others take over what it holds. `type_limits`: those that it was told, by step type."""
