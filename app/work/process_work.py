@@ -25,7 +25,7 @@ from app.work.processes import NoProcess, ProcessDied, ProcessPool, WorkerProces
 from app.work.step_type import PermanentError, StepType
 from app.work.storing import give_back
 
-EXIT_GRACE = 1.0
+GONE_WITHIN = 1.0
 """Seconds that killed processes have to be gone."""
 STOPPED = ""
 """Why an item is to end when nothing is to be told of it."""
@@ -110,7 +110,7 @@ class ProcessWork:
         tasks = list(self._chunks)
         self.cancel([item.id for chunk in self._chunks.values() for item in chunk.left])
         if tasks:
-            await asyncio.wait(tasks, timeout=patience.STOP_GRACE + EXIT_GRACE)
+            await asyncio.wait(tasks, timeout=patience.STOP_GRACE + GONE_WITHIN)
 
     async def stop(self, grace: float, hurry: asyncio.Event) -> int:
         """Waits up to `grace` seconds, then tells what still runs to end, ends it, and gives it back; at once when
