@@ -90,11 +90,17 @@ class _Operation:
 
 @dataclass(slots=True)
 class _Outcome:
-    """What became of a batch: a commit (None if it made nothing true), or an error that concerns all of it."""
+    """What became of a batch: a commit (None if it made nothing true), or an error that concerns all of it. `followed`:
+    who is to be told of it, too."""
 
     seconds: float
     commit: Commit | None = None
     error: Exception | None = None
+    followed: Followed | None = None
+
+
+Followed = Callable[[Commit | None], None]
+"""What became of something that was done as well: the commit, or None if it was not stored."""
 
 
 class Writer:
@@ -122,6 +128,10 @@ class Writer:
         self._closing = threading.Event()
         self._marks = CommitMarks()
         self.storage = Storage(str(database), lambda: self(try_out), database.damage, database.clock.now)
+        self.follow_up: Callable[[Transaction], Followed | None] | None = None
+        """Called in the thread of the writer, in every transaction that changes something, after its operations: it may
+        go on from what these changed. What it returns is called on the event loop, after `on_commit`."""
+        self._followed: Followed | None = None
         self.committed_at: float | None = None
         """When the last batch was committed."""
         self._thread = threading.Thread(target=self._run, name="stepglass-writer", daemon=True)
@@ -173,6 +183,7 @@ class Writer:
             if batch:
                 began = self._began = time.monotonic()
                 outcome = self._write(batch)
+                outcome.followed, self._followed = self._followed, None
                 self._began = None
                 outcome.seconds = time.monotonic() - began
                 self._loop.call_soon_threadsafe(self._answer, batch, outcome)
@@ -206,6 +217,8 @@ class Writer:
             transaction = self._performed(connection, batch)
             if transaction is None:
                 return None
+            if transaction.changes and (follow_up := self.follow_up):
+                self._followed = follow_up(transaction)
             changes = distinct(transaction.changes)
             said = self._announce(connection, changes) if self._announce and changes else None
             revision, mark = self._marks.leave(connection, bool(changes), transaction.now, said)
@@ -291,6 +304,8 @@ class Writer:
             self._tell(outcome.error)
         if outcome.commit:
             self._on_commit(outcome.commit)
+        if outcome.followed:
+            outcome.followed(outcome.commit)
         for operation in batch:
             if operation.future.cancelled():
                 continue

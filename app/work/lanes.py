@@ -7,13 +7,14 @@ priority come before all others, which get what these leave.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from app.queue.store.claim import ClaimedStep
+from app.queue.store.claim import ClaimedItem, ClaimedStep
 from app.work.step_type import Settings, StepType
 
 CHUNK_SECONDS = 0.05
@@ -89,6 +90,7 @@ class Lanes:
         self._lanes: dict[int, Lane] = {}
         self._unknown: set[int] = set()
         self._served = 0
+        self._due: asyncio.TimerHandle | None = None
         self._priorities: dict[int, int] = {}
         """Of runs of which it has changed."""
 
@@ -210,6 +212,19 @@ class Lanes:
         dues = (lane.due_at for lane in self._lanes.values() if lane.due_at is not None and lane.type is not None)
         return min((due_at for due_at in dues if due_at > now), default=None)
 
+    def wake_when_due(self, wake: Callable[[], None]) -> None:
+        """Calls `wake` when the next work item is due. Must be called on the event loop."""
+        self.wake_no_more()
+        due_at = self.next_due()
+        if due_at is not None:
+            # A little late rather than early: woken before the time, one would look, find nothing, and be woken again.
+            delay = max(0.0, due_at - time.monotonic()) + 0.001
+            self._due = asyncio.get_running_loop().call_later(delay, wake)
+
+    def wake_no_more(self) -> None:
+        if self._due:
+            self._due.cancel()
+
     def close_all_but(self, step_ids: Container[int]) -> None:
         """The others have ended."""
         for step_id in [each for each in self._lanes if each not in step_ids]:
@@ -217,6 +232,14 @@ class Lanes:
 
     def _steady(self, at: float) -> float:
         return time.monotonic() + at - self._clock()
+
+
+def by_step(items: Iterable[ClaimedItem]) -> list[tuple[int, list[ClaimedItem]]]:
+    """The work items of each step (by id), in their order."""
+    by_step: dict[int, list[ClaimedItem]] = {}
+    for item in items:
+        by_step.setdefault(item.step_id, []).append(item)
+    return list(by_step.items())
 
 
 def _variant(step_type: type[StepType[Any]], settings: Mapping[str, Any]) -> type[StepType[Any]]:

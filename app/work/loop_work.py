@@ -54,14 +54,14 @@ class LoopWork:
         """Which they are."""
         return [(each.lane.step, each.item) for each in tuple(self._running.values())]
 
-    def start(self, lane: Lane, item: ClaimedItem) -> None:
-        running = _Running(lane, item)
-        self._running[item.id] = running
-        running.task = asyncio.get_running_loop().create_task(self._run(running))
-        if lane.timeout is not None:
-            told = f"took longer than its timeout of {lane.timeout:g} s"
-            loop = asyncio.get_running_loop()
-            running.timers.append(loop.call_later(lane.timeout, self._tell_to_stop, running, told))
+    def start(self, lane: Lane, items: Iterable[ClaimedItem]) -> None:
+        loop = asyncio.get_running_loop()
+        for item in items:
+            running = self._running[item.id] = _Running(lane, item)
+            running.task = loop.create_task(self._run(running))
+            if lane.timeout is not None:
+                told = f"took longer than its timeout of {lane.timeout:g} s"
+                running.timers.append(loop.call_later(lane.timeout, self._tell_to_stop, running, told))
 
     def cancel(self, worker_ids: Iterable[int]) -> None:
         """The items were ended by somebody else: their handlers are to stop, and nothing is told of them."""

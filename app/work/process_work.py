@@ -54,12 +54,14 @@ class ProcessWork:
         writer: Writer,
         database_address: str,
         processes: ProcessPool,
+        slots: int,
         on_end: Callable[[], None],
     ) -> None:
         self._outbox = outbox
         self._writer = writer
         self._database_address = database_address
         self._processes = processes
+        self._slots = slots
         self._on_end = on_end
         self._chunks: dict[asyncio.Task[None], _Chunk] = {}
         self._stopping = False
@@ -77,9 +79,10 @@ class ProcessWork:
             for place, item in enumerate(tuple(chunk.left))
         ]
 
-    def most_in_chunk(self, slots: int) -> int:
+    @property
+    def most_in_chunk(self) -> int:
         """The largest chunk that leaves enough slots for all processes, and for one chunk each in waiting."""
-        return max(1, slots // (2 * self._processes.size))
+        return max(1, self._slots // (2 * self._processes.size))
 
     @property
     def free(self) -> int:
@@ -88,9 +91,9 @@ class ProcessWork:
         most = self._processes.size * 2 if quick and self._chunks else self._processes.size
         return max(0, most - len(self._chunks))
 
-    def start(self, lane: Lane, items: list[ClaimedItem], slots: int) -> None:
+    def start(self, lane: Lane, items: list[ClaimedItem]) -> None:
         """Runs the items, in chunks of the lane's size."""
-        size = min(lane.chunk, self.most_in_chunk(slots))
+        size = min(lane.chunk, self.most_in_chunk)
         for first in range(0, len(items), size):
             chunk = _Chunk(lane, items[first : first + size])
             task = asyncio.create_task(self._run(chunk))

@@ -8,7 +8,6 @@ out; a clock tells of retries that fall due. `async def` handlers run on the eve
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine, Iterable, Mapping, Sized
 from contextlib import ExitStack
 from typing import Any
@@ -32,9 +31,10 @@ from app.queue.database import Database
 from app.queue.limits import limits_by_type
 from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
-from app.queue.store.claim import ClaimedStep, release, release_plan, steps_of, workable_steps
+from app.queue.store.claim import ClaimedItem, ClaimedStep, release, release_plan, steps_of, workable_steps
 from app.queue.store.deadlines import end_overdue
 from app.queue.store.delete import deletions_begun
+from app.queue.store.eager import ClaimedEagerly
 from app.queue.store.held import not_held
 from app.queue.store.owners import NewOwner, OwnerLost
 from app.queue.store.workforce import note_not_offered
@@ -42,7 +42,8 @@ from app.queue.tickets import running_steps_of
 from app.queue.whereabouts import new_name
 from app.queue.writer import Commit, WriteFailed, Writer
 from app.work.deadlines import Deadlines
-from app.work.lanes import Lane, Lanes
+from app.work.eager_claims import EagerClaims
+from app.work.lanes import Lanes, by_step
 from app.work.lease import Lease
 from app.work.loop_work import LoopWork
 from app.work.occupied import Occupied, attempts
@@ -107,8 +108,9 @@ class Runner:
         self._processes = ProcessPool(default_size(slots))
         self._tickets = tickets
         self._lanes = Lanes(step_types, database.clock.now, by_tickets=tickets is not None)
+        self._eager = EagerClaims(writer, step_types, self._begin_eagerly, self._hear, self._wake.set)
         self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
-        self._process_work = ProcessWork(self._outbox, writer, url, self._processes, self._wake.set)
+        self._process_work = ProcessWork(self._outbox, writer, url, self._processes, slots, self._wake.set)
         self._planning = Planning(self._outbox, writer, url, self._processes, self._wake.set)
         self._sweeping = Sweeping(writer)
         self._plans_waiting = True
@@ -117,7 +119,6 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped_meanwhile: set[int] = set()
         self._items_stopped_meanwhile: set[int] = set()
-        self._due: asyncio.TimerHandle | None = None
         self._stopping = False
         self._hurry = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
@@ -161,6 +162,7 @@ class Runner:
     def told_to_stop(self, hurry: bool) -> None:
         """The server is about to stop: claims no more. `hurry`: what runs is not waited for."""
         self._stopping = True
+        self._eager.withdraw()
         if self._tickets:
             self._tickets.close()
         self._wake.set()
@@ -171,12 +173,12 @@ class Runner:
         """Claims no more, gives running items `grace` seconds to end, ends the rest and gives those back."""
         self._listening.close()
         self._deadlines.close()
-        if self._due:
-            self._due.cancel()
+        self._lanes.wake_no_more()
         self.told_to_stop(hurry=False)
         self._writer.storage.hurry()
         if self._main:
             await self._main  # not cancelled: what a claim on its way takes must be run or given back
+        await self._eager.close()
         await self._lease.withdraw()
         for task in self._tasks:
             task.cancel()
@@ -190,6 +192,7 @@ class Runner:
         self.given_back = sum(given_back)
 
     def _hear(self, commit: Commit) -> None:
+        self._eager.heard(commit)
         for change in commit.changes:
             match change:
                 case StepReleased():
@@ -301,6 +304,8 @@ class Runner:
         return Room(self._slots - self._loop_work.running - self._process_work.running, self._process_work.free)
 
     async def _claim_items(self) -> None:
+        if not self._eager.withdraw():
+            return  # its answer wakes us
         by_ticket = self._tickets.items() if self._tickets else {}
         self._lanes.ask_for(by_ticket)
         await self._open_unknown_steps()
@@ -309,13 +314,14 @@ class Runner:
         if self._tickets:
             self._lanes.allow(by_ticket)
         free_slots = self._slots - self._loop_work.running - self._process_work.running
-        most_in_chunk = self._process_work.most_in_chunk(self._slots)
-        wanted = self._lanes.wanted(free_slots, self._process_work.free, most_in_chunk)
+        wanted = self._lanes.wanted(free_slots, self._process_work.free, self._process_work.most_in_chunk)
         marks = self._lanes.marks(wanted)
         wanted.update((step_id, 1) for step_id in by_ticket if not self._lanes.get(step_id))  # tickets for what is over
         if not wanted:
             if free_slots > 0:
-                self._wake_when_due()
+                self._lanes.wake_when_due(self._wake.set)
+                if not (self._tickets and self._tickets.may_be_more()):
+                    self._eager.offer(self._lease.name, self._room())
             return  # an ending wakes us when nothing is free
         self._items_stopped_meanwhile.clear()
         owner = self._lease.name
@@ -328,26 +334,29 @@ class Runner:
             self._lanes.answered(step_id, step_id in gotten, step_id in claimed.limited)
         for step_id, due_at in claimed.due_at.items():
             self._lanes.drained(step_id, due_at, marks.get(step_id, 0))
-        by_step: dict[int, list[Any]] = {}
-        stopped: dict[int, list[Any]] = {}
-        for item in claimed.items:
-            lost = item.id in self._items_stopped_meanwhile or self._lanes.get(item.step_id) is None
-            (stopped if lost else by_step).setdefault(item.step_id, []).append(item)
-        for step_id, items in by_step.items():
-            if lane := self._lanes.get(step_id):
-                self._run(lane, items)
-        for step_id, items in stopped.items():
+        lost = [each for each in claimed.items if self._was_stopped_meanwhile(each)]
+        self._run([each for each in claimed.items if not self._was_stopped_meanwhile(each)])
+        for step_id, items in by_step(lost):
             # They, or their step, were stopped while the claim was on its way: whichever are still ours go back.
             fences = [(item.id, item.attempt) for item in items]
             self._spawn(until_stored(self._writer, release, step_id, fences))
         self._wake.set()
 
-    def _run(self, lane: Lane, items: list[Any]) -> None:
-        if lane.on_loop:
-            for item in items:
-                self._loop_work.start(lane, item)
-        else:
-            self._process_work.start(lane, items, self._slots)
+    def _was_stopped_meanwhile(self, item: ClaimedItem) -> bool:
+        return item.id in self._items_stopped_meanwhile or self._lanes.get(item.step_id) is None
+
+    def _begin_eagerly(self, owner: str, claimed: ClaimedEagerly) -> None:
+        if owner != self._lease.name:
+            return
+        self._keep(claimed.items)
+        for step in claimed.steps:
+            self._open(step, is_empty=True)
+        self._run(claimed.items)
+
+    def _run(self, claimed: list[ClaimedItem]) -> None:
+        for step_id, items in by_step(claimed):
+            if lane := self._lanes.get(step_id):
+                (self._loop_work if lane.on_loop else self._process_work).start(lane, items)
 
     async def _open_unknown_steps(self) -> None:
         unknown = self._lanes.unknown()
@@ -368,15 +377,6 @@ class Runner:
     async def _end_overdue(self, manager_id: int, reached: float) -> None:
         following = await until_stored(self._writer, end_overdue, manager_id, reached)
         self._deadlines.asked(manager_id, following)
-
-    def _wake_when_due(self) -> None:
-        if self._due:
-            self._due.cancel()
-        due_at = self._lanes.next_due()
-        if due_at is not None:
-            # A little late rather than early: woken before the time, we would look, find nothing, and be woken again.
-            delay = max(0.0, due_at - time.monotonic()) + 0.001
-            self._due = asyncio.get_running_loop().call_later(delay, self._wake.set)
 
     def _keep(self, claimed: Sized) -> None:
         if claimed:

@@ -43,6 +43,7 @@ MOST_AT_ONCE = 50
 IN_HAND = 2_000
 """Tickets that Procrastinate may count as running; there is rarely room for as many."""
 _PLANS, _LOOP, _PROCESS = "plans", "loop", "process"
+_ITEMS = (_LOOP, _PROCESS)
 
 
 @dataclass(slots=True)
@@ -79,6 +80,8 @@ class TicketDrawer:
     _timers: set[asyncio.TimerHandle] = field(default_factory=set)
     _noting: asyncio.Task[None] | None = None
     _plans_first: bool = True
+    _drawing: bool = False
+    """Whether tickets for work items are on the way."""
     _look_at: float = 0.0
     """When tickets are looked for whatever was heard."""
 
@@ -89,6 +92,7 @@ class TicketDrawer:
             _PROCESS: _Queues(tuple(queue_of(ITEMS, name) for name in self.in_process)),
         }
         self.tickets.look = self._look.set
+        self.tickets.may_be_more = lambda: self._drawing or any(self._queues[kind].may_have_some for kind in _ITEMS)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -181,6 +185,7 @@ class TicketDrawer:
                 for queues in self._queues.values():
                     queues.hopeful = True
             if order := self._order():
+                self._drawing = order.a.kind in _ITEMS
                 return order
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), max(0.0, self._look_at - clock()))
@@ -190,7 +195,7 @@ class TicketDrawer:
         """Plans and work items take turns. Work items of both kinds are drawn together, so that one order holds for all
         of them."""
         room = self._room()
-        turns = [(_PLANS,), (_LOOP, _PROCESS)]
+        turns = [(_PLANS,), _ITEMS]
         for turn in turns if self._plans_first else reversed(turns):
             kinds = [kind for kind in turn if self._queues[kind].may_have_some and room[kind] > 0]
             if kinds:
@@ -215,9 +220,12 @@ class TicketDrawer:
         }
 
     def drew(self, order: Order, queues: Sequence[str]) -> None:
+        self._drawing = False
         for share in order.shares:
             if len(queues) == order.most or sum(queue in share.queues for queue in queues) == share.number:
                 self._queues[share.kind].hopeful = True
+        if not queues:
+            self.tickets.wake()  # nothing waits: what comes may be claimed at once
 
     def _hear(self, commit: Commit) -> None:
         for change in commit.changes:
@@ -228,7 +236,7 @@ class TicketDrawer:
                 case WorkAdded(_, due_at) if (delay := due_at - self.clock.now()) > 0:
                     self._hope_later(delay + LATER + UNTIL_STORED)
                 case WorkAdded(items=number):
-                    self._hope(_LOOP, _PROCESS)
+                    self._hope(*_ITEMS)
                     if number:
                         self._note_not_offered()
                 case MuchChanged():
@@ -243,7 +251,7 @@ class TicketDrawer:
     def _hope_later(self, delay: float) -> None:
         def now() -> None:
             self._timers.discard(timer)
-            self._hope(_LOOP, _PROCESS)
+            self._hope(*_ITEMS)
 
         timer = asyncio.get_running_loop().call_later(delay, now)
         self._timers.add(timer)

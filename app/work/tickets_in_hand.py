@@ -40,6 +40,8 @@ class TicketsInHand:
         """Set by the runner."""
         self.look: Callable[[], None] = lambda: None
         """Called when there may be room for more; set by who draws."""
+        self.may_be_more: Callable[[], bool] = lambda: True
+        """Whether there may be tickets for work items that nobody has drawn; set by who draws."""
 
     async def used_up(self, ticket: Ticket) -> bool:
         """Holds a ticket until it is used up; False if that does not come to pass."""

@@ -18,7 +18,7 @@ from app.queue.status import FINAL
 from app.queue.step_monitor import StepMonitor
 from app.queue.storage import Storage
 from app.queue.store.start import start
-from app.queue.writer import Commit, WriteFailed, Writer
+from app.queue.writer import Commit, Followed, Transaction, WriteFailed, Writer
 from app.work.registry import StepTypes
 from app.work.runner import Runner
 from app.work.step_type import StepType
@@ -68,6 +68,17 @@ class FaultyWriter:
             del self.before_answer[name]
             await happening()
         return answer
+
+    @property
+    def follow_up(self) -> Callable[[Transaction], Followed | None] | None:
+        return self._writer.follow_up
+
+    @follow_up.setter
+    def follow_up(self, follow_up: Callable[[Transaction], Followed | None]) -> None:
+        """While something is to happen at a verb nothing is claimed eagerly: the verb may be the claim."""
+        self._writer.follow_up = lambda transaction: (
+            None if self.failing or self.before_answer else follow_up(transaction)
+        )
 
     async def in_trouble(self) -> None:
         """Waits until a commit has failed."""

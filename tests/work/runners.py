@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy.engine import Connection
 
 from app.queue.announcing import Announce
+from app.queue.changes import Change
 from app.queue.database import Database
 from app.queue.engine import settle_engine
 from app.queue.step_monitor import StepMonitor
 from app.queue.tickets import enqueue
-from app.queue.writer import Commit
 from app.work.runner import LEASE, Runner
 from app.work.step_type import StepType
 from app.work.tickets_in_hand import TicketsInHand, drawing_tickets
@@ -76,8 +76,8 @@ def prepared(database: Database) -> Announce | None:
         return None
     settle_engine(database, "procrastinate")
 
-    def make_tickets(connection: Connection, commit: Commit) -> None:
-        enqueue(connection, commit.changes, database.clock.now())
+    def make_tickets(connection: Connection, changes: list[Change]) -> None:
+        enqueue(connection, changes, database.clock.now())
 
     return make_tickets
 

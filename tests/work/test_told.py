@@ -222,9 +222,9 @@ async def carried_out(script: Script) -> list[tuple[str, Any]]:
     step: Any = SimpleNamespace(step_id=1, manager_id=1, name="one", settings={}, parameters={})
     lane: Any = SimpleNamespace(step=step, type=Told, settings=None, timeout=None, chunk=2, took=lambda *_: None)
     outbox, nothing = Said(), SimpleNamespace()
-    work = ProcessWork(outbox, nothing, "", script, lambda: None)  # type: ignore[arg-type]
+    work = ProcessWork(outbox, nothing, "", script, 8, lambda: None)  # type: ignore[arg-type]
     script.cancel = lambda: work.cancel([1])
-    work.start(lane, [ClaimedItem(n, 1, f"item {n}", None, 1) for n in (1, 2)], 8)
+    work.start(lane, [ClaimedItem(n, 1, f"item {n}", None, 1) for n in (1, 2)])
     await asyncio.gather(*work._chunks)
     return outbox.endings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -220,7 +220,14 @@ def claim(transaction: Transaction, wanted: Mapping[int, int], by: str | None = 
     """Takes pending work items that are due: of each step (by id) up to that many, the longest waiting first, and never
     more than the limits allow. What is left of a limit goes to the steps in the order of `wanted`. A step of which 0
     are wanted finds out why it waits. `by`: the owner whose they are from now on."""
-    steps = {step.step_id: step for step in steps_of(transaction, list(wanted))}
+    return claim_of(transaction, steps_of(transaction, list(wanted)), wanted, by)
+
+
+def claim_of(
+    transaction: Transaction, found: Iterable[ClaimedStep], wanted: Mapping[int, int], by: str | None = None
+) -> Claimed:
+    """The same; `found`: those of the steps that there are."""
+    steps = {step.step_id: step for step in found}
     claimed = Claimed([], dict.fromkeys(wanted.keys() - steps.keys()))  # nothing comes of steps that are gone
     ledger = Ledger(transaction, [each for step in steps.values() if not step.paused for each in step.limits])
     for step in (steps[step_id] for step_id in wanted if step_id in steps):

@@ -1,0 +1,118 @@
+"""Eager claims: what is handed in while a runner has nothing to do is claimed in the transaction that adds it.
+
+Otherwise it would wait for one more transaction, and where Procrastinate hands out the work for two, although nobody
+else wants the place. A runner that knows of nothing to claim offers its room, and takes the offer back before it claims
+anything by itself. An offer holds for one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from app.queue.changes import ItemsStopped, WorkStopped
+from app.queue.store.claim import ClaimedStep
+from app.queue.store.eager import ClaimedEagerly, adds_work, claim_eagerly
+from app.queue.writer import Commit, Followed, Transaction, Writer
+from app.work.lanes import Lane
+from app.work.step_type import StepType
+from app.work.tickets_in_hand import Room
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    owner: str
+    room: Room
+
+
+class EagerClaims:
+    """`begin` is called with what was claimed, and for which owner, when that is stored; `hear` then with what other
+    processes have stopped of it meanwhile; `answered` whenever an offer was used, whatever came of it."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        step_types: Mapping[str, type[StepType[Any]]],
+        begin: Callable[[str, ClaimedEagerly], None],
+        hear: Callable[[Commit], None],
+        answered: Callable[[], None],
+    ) -> None:
+        self._step_types = step_types
+        self._begin = begin
+        self._hear = hear
+        self._answered = answered
+        self._loop = asyncio.get_running_loop()
+        self._offers: deque[_Offer] = deque()
+        """The one that stands: whichever thread takes it out has it."""
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._stops: list[Commit] = []
+        writer.follow_up = self._follow_up
+
+    def offer(self, owner: str, room: Room) -> None:
+        """Nothing is known that could be claimed, and there is room for that. Only after `withdraw`."""
+        self._stops.clear()
+        self._settled.clear()
+        self._offers.append(_Offer(owner, room))
+
+    def withdraw(self) -> bool:
+        """No offer stands from now on. False: it is being used, and its answer is on the way."""
+        if self._take():
+            self._settled.set()
+        return self._settled.is_set()
+
+    async def close(self) -> None:
+        """Takes the last offer back, or waits for what became of it."""
+        self.withdraw()
+        await self._settled.wait()
+
+    def heard(self, commit: Commit) -> None:
+        """Others are heard of as soon as they have committed, and that may be before our own commit is."""
+        stops = (isinstance(change, WorkStopped | ItemsStopped) for change in commit.changes)
+        if commit.by and not self._settled.is_set() and any(stops):
+            self._stops.append(commit)
+
+    def _take(self) -> _Offer | None:
+        try:
+            return self._offers.pop()
+        except IndexError:
+            return None
+
+    def _follow_up(self, transaction: Transaction) -> Followed | None:
+        """In the thread of the writer."""
+        if not adds_work(transaction) or not (offer := self._take()):
+            return None
+        try:
+            claimed = claim_eagerly(transaction, offer.owner, partial(self._shares, offer.room))
+        except BaseException:
+            self._loop.call_soon_threadsafe(self._answer, offer.owner, None, None)
+            raise
+        return lambda commit: self._answer(offer.owner, claimed, commit)
+
+    def _answer(self, owner: str, claimed: ClaimedEagerly | None, commit: Commit | None) -> None:
+        self._settled.set()
+        if claimed and commit:
+            self._begin(owner, claimed)
+            for stop in self._stops:
+                if stop.revision > commit.revision:
+                    self._hear(stop)
+        self._answered()
+
+    def _shares(self, room: Room, steps: Sequence[ClaimedStep], added: Mapping[int, int]) -> dict[int, int]:
+        """As many as there is room for, those of a higher priority first."""
+        shares: dict[int, int] = {}
+        slots, chunks = room.slots, room.chunks
+        for step in sorted(steps, key=lambda each: (-each.priority, each.step_id)):
+            lane = Lane(step, self._step_types.get(step.type))
+            if lane.type is None:
+                continue
+            share = min(added[step.step_id], slots if lane.on_loop else min(slots, chunks))
+            slots -= share
+            chunks -= 0 if lane.on_loop else share
+            if share:
+                shares[step.step_id] = share
+        return shares
