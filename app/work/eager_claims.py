@@ -16,9 +16,10 @@ from typing import Any
 
 from app.queue.changes import ItemsStopped, WorkStopped
 from app.queue.store.claim import ClaimedStep
-from app.queue.store.eager import ClaimedEagerly, adds_work, claim_eagerly
+from app.queue.store.eager import ClaimedEagerly, claim_eagerly, makes_claimable
 from app.queue.writer import Commit, Followed, Transaction, Writer
 from app.work.lanes import Lane
+from app.work.lease import Lease
 from app.work.step_type import StepType
 from app.work.tickets_in_hand import Room
 
@@ -30,17 +31,19 @@ class _Offer:
 
 
 class EagerClaims:
-    """`begin` is called with what was claimed, and for which owner, when that is stored; `hear` then with what other
+    """`begin` is called with what was claimed under the `lease`, when that is stored; `hear` then with what other
     processes have stopped of it meanwhile; `answered` whenever an offer was used, whatever came of it."""
 
     def __init__(
         self,
         writer: Writer,
+        lease: Lease,
         step_types: Mapping[str, type[StepType[Any]]],
-        begin: Callable[[str, ClaimedEagerly], None],
+        begin: Callable[[ClaimedEagerly], None],
         hear: Callable[[Commit], None],
         answered: Callable[[], None],
     ) -> None:
+        self._lease = lease
         self._step_types = step_types
         self._begin = begin
         self._hear = hear
@@ -53,11 +56,11 @@ class EagerClaims:
         self._stops: list[Commit] = []
         writer.follow_up = self._follow_up
 
-    def offer(self, owner: str, room: Room) -> None:
-        """Nothing is known that could be claimed, and there is room for that. Only after `withdraw`."""
+    def offer(self, room: Room) -> None:
+        """Nothing is known that could be claimed, and there is room for so much. Only after `withdraw`."""
         self._stops.clear()
         self._settled.clear()
-        self._offers.append(_Offer(owner, room))
+        self._offers.append(_Offer(self._lease.name, room))
 
     def withdraw(self) -> bool:
         """No offer stands from now on. False: it is being used, and its answer is on the way."""
@@ -84,10 +87,11 @@ class EagerClaims:
 
     def _follow_up(self, transaction: Transaction) -> Followed | None:
         """In the thread of the writer."""
-        if not adds_work(transaction) or not (offer := self._take()):
+        if not makes_claimable(transaction) or not (offer := self._take()):
             return None
         try:
-            claimed = claim_eagerly(transaction, offer.owner, partial(self._shares, offer.room))
+            shares = partial(self._shares, offer.room)
+            claimed = claim_eagerly(transaction, offer.owner, self._step_types, offer.room.slots, shares)
         except BaseException:
             self._loop.call_soon_threadsafe(self._answer, offer.owner, None, None)
             raise
@@ -95,8 +99,8 @@ class EagerClaims:
 
     def _answer(self, owner: str, claimed: ClaimedEagerly | None, commit: Commit | None) -> None:
         self._settled.set()
-        if claimed and commit:
-            self._begin(owner, claimed)
+        if claimed and commit and owner == self._lease.name:
+            self._begin(claimed)
             for stop in self._stops:
                 if stop.revision > commit.revision:
                     self._hear(stop)
@@ -107,9 +111,7 @@ class EagerClaims:
         shares: dict[int, int] = {}
         slots, chunks = room.slots, room.chunks
         for step in sorted(steps, key=lambda each: (-each.priority, each.step_id)):
-            lane = Lane(step, self._step_types.get(step.type))
-            if lane.type is None:
-                continue
+            lane = Lane(step, self._step_types[step.type])
             share = min(added[step.step_id], slots if lane.on_loop else min(slots, chunks))
             slots -= share
             chunks -= 0 if lane.on_loop else share

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -66,9 +66,10 @@ class Lease:
         self._beating = asyncio.create_task(self._beat(), name="heartbeat")
         return rescued
 
-    def keep(self) -> None:
-        """Something is held, or was for a moment: others may have seen it, and are to see a beat."""
-        self._held.set()
+    def keep(self, claimed: Sized) -> None:
+        """If it is anything, it is held, or was for a moment: others may have seen it, and are to see a beat."""
+        if claimed:
+            self._held.set()
 
     async def withdraw(self) -> None:
         """Nothing more is claimed under the name; whoever is not alone lets the others know."""

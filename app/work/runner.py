@@ -8,7 +8,7 @@ out; a clock tells of retries that fall due. `async def` handlers run on the eve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sized
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -37,6 +37,7 @@ from app.queue.store.delete import deletions_begun
 from app.queue.store.eager import ClaimedEagerly
 from app.queue.store.held import not_held
 from app.queue.store.owners import NewOwner, OwnerLost
+from app.queue.store.plan import ClaimedPlan
 from app.queue.store.workforce import note_not_offered
 from app.queue.tickets import running_steps_of
 from app.queue.whereabouts import new_name
@@ -108,7 +109,7 @@ class Runner:
         self._processes = ProcessPool(default_size(slots))
         self._tickets = tickets
         self._lanes = Lanes(step_types, database.clock.now, by_tickets=tickets is not None)
-        self._eager = EagerClaims(writer, step_types, self._begin_eagerly, self._hear, self._wake.set)
+        self._eager = EagerClaims(writer, self._lease, step_types, self._begin_eagerly, self._hear, self._wake.set)
         self._loop_work = LoopWork(self._outbox, writer, url, self._wake.set)
         self._process_work = ProcessWork(self._outbox, writer, url, self._processes, slots, self._wake.set)
         self._planning = Planning(self._outbox, writer, url, self._processes, self._wake.set)
@@ -290,13 +291,16 @@ class Runner:
         if owner != self._lease.name:
             return
         self._plans_waiting = self._plans_waiting or len(plans) == self._slots
-        self._keep(plans)
+        self._lease.keep(plans)
         for plan in plans:
             if plan.step.step_id not in self._stopped_meanwhile:
-                self._open(plan.step, is_empty=plan.attempt == 1)
-                self._planning.start(plan, self._step_types[plan.step.type])  # only what is offered is claimed
+                self._plan(plan)
             else:  # stopped, and perhaps begun anew, while the claim was on its way
                 self._spawn(until_stored(self._writer, release_plan, plan.step.step_id, plan.attempt))
+
+    def _plan(self, plan: ClaimedPlan) -> None:
+        self._open(plan.step, is_empty=plan.attempt == 1)
+        self._planning.start(plan, self._step_types[plan.step.type])  # only what is offered is claimed
 
     def _room(self) -> Room:
         if self._stopping or self._outbox.crowded:
@@ -321,14 +325,14 @@ class Runner:
             if free_slots > 0:
                 self._lanes.wake_when_due(self._wake.set)
                 if not (self._tickets and self._tickets.may_be_more()):
-                    self._eager.offer(self._lease.name, self._room())
+                    self._eager.offer(self._room())
             return  # an ending wakes us when nothing is free
         self._items_stopped_meanwhile.clear()
         owner = self._lease.name
         claimed = await claim_items(self._tickets, self._lease, wanted)
         if owner != self._lease.name:
             return  # taken over before we heard that they are ours
-        self._keep(claimed.items)
+        self._lease.keep(claimed.items)
         gotten = {item.step_id for item in claimed.items}
         for step_id in wanted:
             self._lanes.answered(step_id, step_id in gotten, step_id in claimed.limited)
@@ -345,10 +349,10 @@ class Runner:
     def _was_stopped_meanwhile(self, item: ClaimedItem) -> bool:
         return item.id in self._items_stopped_meanwhile or self._lanes.get(item.step_id) is None
 
-    def _begin_eagerly(self, owner: str, claimed: ClaimedEagerly) -> None:
-        if owner != self._lease.name:
-            return
-        self._keep(claimed.items)
+    def _begin_eagerly(self, claimed: ClaimedEagerly) -> None:
+        self._lease.keep([*claimed.items, *claimed.plans])
+        for plan in claimed.plans:
+            self._plan(plan)
         for step in claimed.steps:
             self._open(step, is_empty=True)
         self._run(claimed.items)
@@ -377,10 +381,6 @@ class Runner:
     async def _end_overdue(self, manager_id: int, reached: float) -> None:
         following = await until_stored(self._writer, end_overdue, manager_id, reached)
         self._deadlines.asked(manager_id, following)
-
-    def _keep(self, claimed: Sized) -> None:
-        if claimed:
-            self._lease.keep()
 
     def _holds_work(self) -> bool:
         return bool(self._loop_work.running or self._process_work.running or self._planning.running) or (

@@ -1,4 +1,4 @@
-"""eager: of the work items that a transaction adds, whoever has room for them claims some before it is committed.
+"""eager: of what a transaction makes claimable, whoever has room for it claims some before it is committed.
 
 What is left is told to all as ever, and has its tickets. What was claimed is told to nobody: nobody is to look for it.
 """
@@ -6,13 +6,14 @@ What is left is told to all as ever, and has its tickets. What was claimed is to
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from app.queue.changes import Change, WorkAdded, distinct
+from app.queue.changes import Change, StepReleased, WorkAdded, distinct
 from app.queue.store.claim import ClaimedItem, ClaimedStep, claim_of, steps_of
 from app.queue.store.owners import OwnerLost, as_owner
+from app.queue.store.plan import ClaimedPlan, claim_plans
 from app.queue.writer import Transaction
 
 Shares = Callable[[Sequence[ClaimedStep], Mapping[int, int]], Mapping[int, int]]
@@ -21,37 +22,51 @@ Shares = Callable[[Sequence[ClaimedStep], Mapping[int, int]], Mapping[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class ClaimedEagerly:
-    """Work items that were claimed, and the steps that they are of."""
+    """What was claimed: steps to plan, and work items with the steps that they are of."""
 
+    plans: list[ClaimedPlan]
     items: list[ClaimedItem]
     steps: list[ClaimedStep]
 
 
-def adds_work(transaction: Transaction) -> bool:
-    """Whether the transaction, as far as it has come, adds work items that may begin at once."""
-    return any(map(_adds_work, transaction.changes))
+def makes_claimable(transaction: Transaction) -> bool:
+    """Whether there is, as far as the transaction has come, something in it to claim."""
+    return any(isinstance(change, StepReleased) or _adds_work(change) for change in transaction.changes)
 
 
-def claim_eagerly(transaction: Transaction, by: str, shares: Shares) -> ClaimedEagerly | None:
-    """Claims of what the transaction adds. `by`: whose the work items are from now on; None if that owner was taken for
-    dead."""
+def claim_eagerly(
+    transaction: Transaction, by: str, offered: Collection[str], most_plans: int, shares: Shares
+) -> ClaimedEagerly | None:
+    """Claims of what the transaction makes claimable. `by`: whose it is from now on; None if that owner was taken for
+    dead. `offered`: the step types that the owner works on."""
     try:
-        return as_owner(transaction, by, _claim, by, shares)
+        return as_owner(transaction, by, _claim, by, offered, most_plans, shares)
     except OwnerLost:
         return None
 
 
-def _claim(transaction: Transaction, by: str, shares: Shares) -> ClaimedEagerly:
+def _claim(
+    transaction: Transaction, by: str, offered: Collection[str], most_plans: int, shares: Shares
+) -> ClaimedEagerly:
     changes = distinct(transaction.changes)
+    released = {change.step_id: change for change in changes if isinstance(change, StepReleased)}
     added = {change.step_id: change for change in changes if _adds_work(change)}
-    transaction.changes[:] = [change for change in changes if not _adds_work(change)]
-    steps = steps_of(transaction, list(added))
-    wanted = shares(steps, {step_id: change.items for step_id, change in added.items()})
-    claimed = claim_of(transaction, [step for step in steps if step.step_id in wanted], wanted, by)
-    taken = Counter(item.step_id for item in claimed.items)
-    left = (replace(change, items=change.items - taken[change.step_id]) for change in added.values())
+    known = [step for step in steps_of(transaction, [*released, *added]) if step.type in offered]
+    transaction.changes[:] = [each for each in changes if not isinstance(each, StepReleased) and not _adds_work(each)]
+
+    plans: list[ClaimedPlan] = []
+    if to_plan := [step.step_id for step in known if step.step_id in released]:
+        plans = claim_plans(transaction, most_plans, by, only=to_plan)
+    planned = {plan.step.step_id for plan in plans}
+    transaction.changes += [change for step_id, change in released.items() if step_id not in planned]
+
+    steps = [step for step in known if step.step_id in added]
+    wanted = shares(steps, {step.step_id: added[step.step_id].items for step in steps})
+    items = claim_of(transaction, [step for step in steps if step.step_id in wanted], wanted, by).items
+    taken = Counter(item.step_id for item in items)
+    left = (replace(change, items=change.items - taken[step_id]) for step_id, change in added.items())
     transaction.changes += [change for change in left if change.items]
-    return ClaimedEagerly(claimed.items, [step for step in steps if taken[step.step_id]])
+    return ClaimedEagerly(plans, items, [step for step in steps if taken[step.step_id]])
 
 
 def _adds_work(change: Change) -> TypeGuard[WorkAdded]:
