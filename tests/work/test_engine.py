@@ -351,3 +351,15 @@ def test_tickets_in_hand_go_back_at_the_end() -> None:
         return await holding or await tickets.used_up(Ticket(2, 2, 1))
 
     assert asyncio.run(hold()) is False
+
+
+async def test_nothing_is_claimed_eagerly_while_tickets_wait(works: Worked, tmp_path: Path) -> None:
+    async with works.running(slots=1) as runner:
+        hanging = await works.start(step("hang", marker=str(tmp_path / "began")), definition="hanging")
+        await works.until(lambda snapshot: snapshot.run(hanging).counts.running == 1)
+        waiting = await works.start(step("log a", "log b"), definition="waiting")
+        await works.until(lambda snapshot: snapshot.run(waiting).counts.pending == 2)
+        assert runner._tickets is not None
+        assert runner._tickets.may_be_more()
+        assert await works.write(cancel, hanging, "cancelled by ann")
+        assert (await works.ended(waiting)).counts.completed == 2
