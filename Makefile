@@ -42,7 +42,7 @@ bench: .venv/installed-dev system-packages ## Measure against floors and peers; 
 nightly: test-postgresql histories chaos chaos-postgresql torture screens ## All that takes too long for `make test`; hours
 
 histories: .venv/installed-dev ## Draw ten thousand random histories; HISTORIES=10000 SEED=1
-	HISTORIES=$(or $(HISTORIES),10000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/queue/test_ticket_histories.py
+	HISTORIES=$(or $(HISTORIES),10000) $(BIN)/python -m pytest tests/queue/test_histories.py tests/queue/test_ticket_histories.py tests/queue/test_eager_histories.py
 	HISTORIES=$(or $(PAGES),400) $(BIN)/python -m pytest tests/web/test_same_everywhere.py tests/work/test_schedule.py
 
 torture: .venv/installed-dev ## Everything at once on one SQLite database for five minutes; TORTURE=300

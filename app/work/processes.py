@@ -7,13 +7,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 import structlog
 
 from app.work import frames, patience
 from app.work.failures import told_exit
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +78,7 @@ class WorkerProcess:
         except ProcessDied as error:
             raise NoProcess(f"a worker process did not come up: {error}") from None
         except BaseException:  # given up while it came up: nobody else would end it
-            await asyncio.shield(worker.end())
+            await worker.end()
             raise
         return worker
 
@@ -154,6 +157,8 @@ class ProcessPool:
         self._free = asyncio.Semaphore(size)
         self._idle: list[WorkerProcess] = []
         self._lent: list[WorkerProcess] = []
+        self._own: set[asyncio.Task[Any]] = set()
+        """What is seen to its end whatever becomes of those who asked for it: they may be cancelled more than once."""
 
     @property
     def pids(self) -> list[tuple[int, bool]]:
@@ -165,23 +170,47 @@ class ProcessPool:
         """Lends a process that is ready for a task; one that died, or is still busy at the end, is not used again.
         Raises NoProcess."""
         async with self._free:
-            worker = self._idle.pop() if self._idle else await WorkerProcess.start()
+            worker = self._idle.pop() if self._idle else await self._started()
             self._lent.append(worker)
             try:
                 yield worker
             except BaseException:
-                await asyncio.shield(worker.end())
+                await self._ended(worker)
                 raise
             finally:
                 self._lent.remove(worker)
             if worker.is_ending:  # just as it had done its task
-                await asyncio.shield(worker.end())
+                await self._ended(worker)
             else:
                 self._idle.append(worker)
+
+    async def _started(self) -> WorkerProcess:
+        starting = self._to_its_end(WorkerProcess.start())
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            if not starting.cancel() and not starting.exception():  # just as it had come up
+                await self._ended(starting.result())
+            raise
+
+    async def _ended(self, worker: WorkerProcess) -> None:
+        await asyncio.shield(self._to_its_end(worker.end()))
+
+    def _to_its_end(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._own.add(task)
+        task.add_done_callback(self._is_over)
+        return task
+
+    def _is_over(self, task: asyncio.Task[Any]) -> None:
+        self._own.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked has heard of it, or is gone
 
     async def close(self) -> None:
         await asyncio.gather(*(worker.end() for worker in self._idle))
         self._idle.clear()
+        await asyncio.gather(*self._own, return_exceptions=True)
 
 
 def default_size(slots: int) -> int:

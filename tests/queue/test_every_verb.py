@@ -63,13 +63,14 @@ TICKING = RunPlan("ticking", "Ticking", (ONE,))
 
 INNER = {
     *("advance", "count", "count_lines", "count_minute", "count_open", "counts_of", "end_run", "end_step"),
+    *("claim_eagerly", "claim_of", "makes_claimable"),
     *("failures_of_run", "forget_planning", "forget_wait", "forget_wait_of_ended", "keep_lost"),
     *("note_wait", "open_failures", "open_planning", "put_off", "tell_waiting"),
     *("begin_anew", "workforce_changed"),
     *("forget_groups", "group_failure", "log_line", "made_by", "open_counters", "record", "said_of"),
     *("refuse_one_too_many", "refuse_switched_off", "regroup", "roll_up", "stop_run", "stop_work"),
 }
-"""What only other verbs call, in their transactions."""
+"""What is called only in the transactions of other verbs."""
 
 READING = {"deletions_begun", "known_schedules", "not_held", "report", "steps_of", "workable_steps"}
 """Verbs that change nothing."""

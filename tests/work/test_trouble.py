@@ -14,6 +14,8 @@ from app.queue.status import Status
 from app.queue.store.cancel import cancel
 from app.queue.store.start import start
 from app.queue.writer import WriteFailed, touch
+from app.work.frames import Frame
+from app.work.processes import ProcessPool, WorkerProcess
 from app.work.storing import until_stored
 from tests.queue.storage_faults import fill_the_disk, read_only
 from tests.work.conftest import Works
@@ -165,3 +167,40 @@ async def test_a_data_directory_may_be_called_anything(tmp_path: Path, where: st
 
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("coming_up", [True, False])
+async def test_a_process_ends_however_often_who_asked_for_it_is_cancelled(
+    coming_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that nobody waits for would be left to the system."""
+    spoken, ended = asyncio.Event(), list[int]()
+    frames, end = WorkerProcess.frames, WorkerProcess.end
+
+    async def speaks(process: WorkerProcess) -> list[Frame]:
+        if coming_up:
+            spoken.set()
+        return await frames(process)
+
+    async def ends(process: WorkerProcess) -> str:
+        how = await end(process)
+        ended.append(process.pid)
+        return how
+
+    async def ask() -> None:
+        async with pool.process():
+            spoken.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(WorkerProcess, "frames", speaks)
+    monkeypatch.setattr(WorkerProcess, "end", ends)
+    pool = ProcessPool(1)
+    asking = asyncio.create_task(ask())
+    await spoken.wait()
+    asking.cancel()
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert asking.cancelled()
+    await pool.close()
+    assert len(ended) == 1
