@@ -90,8 +90,9 @@ class Reads:
 
 
 @contextmanager
-def unreadable(database: Database) -> Iterator[Reads]:
-    """Whoever reads loses the connection with the next statement, be it in the midst of a snapshot."""
+def unreadable(database: Database, *, disconnected: bool = True) -> Iterator[Reads]:
+    """Every statement that reads fails, be it in the midst of a snapshot; and with it, as far as anybody can tell, the
+    connection."""
     dialect, reads = database.reading.dialect, Reads()
 
     def lose(*_: object) -> None:
@@ -101,7 +102,7 @@ def unreadable(database: Database) -> Iterator[Reads]:
         raise psycopg.OperationalError(LOST)
 
     dialect.do_execute = lose  # type: ignore[method-assign]
-    dialect.is_disconnect = lambda *_: True  # type: ignore[method-assign]
+    dialect.is_disconnect = lambda *_: disconnected  # type: ignore[method-assign]
     try:
         yield reads
     finally:

@@ -15,6 +15,7 @@ from app.queue import storage
 from app.queue.database import ReadFailed
 from app.queue.snapshot import JobFilter
 from app.queue.storage_faults import Fault
+from app.web.live import channel
 from app.web.live.hub import Live
 from app.web.queue_view import QueueView
 from app.web.screens import View
@@ -129,16 +130,33 @@ async def test_a_page_that_is_painted_as_the_database_goes_away_stays_and_catche
     assert complaints == []
 
 
+async def test_while_a_change_is_late_there_is_no_sign_of_life_and_then_there_is_one_at_once(
+    stage: Stage, live: Live, held_up: HeldUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever holds it up."""
+    held_up.release()
+    page = Page(live, JobsView(JobFilter()))
+    await page.until("#liveness")
+    held_up.hold()
+    monkeypatch.setattr(channel, "LATE", -1)
+    await stage.start(["one"], name="Late")
+    await held_up.begun()
+    live._channels["/jobs"].beat(live._greeting())
+    assert "#liveness" not in await page.until("#storage")
+    held_up.release()
+    assert "Late" in await page.until("#liveness")
+
+
 @pytest.mark.usefixtures("impatient")
-async def test_a_connection_that_was_lost_is_not_used_again(stage: Stage, live: Live) -> None:
-    lost: list[Any] = []
-    sa.event.listen(stage.access.database.reading, "checkout", lambda connection, *_: lost.append(connection))
-    with unreadable(stage.access.database), pytest.raises(ReadFailed):
+@pytest.mark.parametrize("disconnected", [True, False])
+async def test_a_connection_that_has_failed_is_not_used_again(stage: Stage, disconnected: bool) -> None:
+    used: list[Any] = []
+    sa.event.listen(stage.access.database.reading, "checkout", lambda connection, *_: used.append(connection))
+    with unreadable(stage.access.database, disconnected=disconnected), pytest.raises(ReadFailed):
         await stage.access.read(lambda snapshot: snapshot.statistics())
-    before = set(map(id, lost))
-    await stage.access.read(lambda snapshot: snapshot.statistics())
-    assert id(lost[-1]) not in before
+    failed = list(used)
     await read_again(stage)
+    assert used[-1] not in failed
 
 
 @pytest.mark.usefixtures("impatient")
