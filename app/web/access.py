@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 from app.queue.database import Database, ReadFailed
@@ -129,6 +130,8 @@ class Access:
         """Whether the database can be read. What it holds may be out of reach for pages alone, while work goes on."""
         self._out_of_reach: ReadFailed | None = None
         """Why nothing at all can be read; None if something may be."""
+        self._reached_at = 0.0
+        """When a trial found last, by the steady clock, that something can be read."""
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stepglass-reader")
 
     @property
@@ -144,12 +147,14 @@ class Access:
         return await self._attempt(lambda: self._read(reading))
 
     async def _attempt(self, attempt: Callable[[], T]) -> T:
+        began = monotonic()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._readers, attempt)
         except ReadFailed as trouble:
             if trouble.fault is Fault.DAMAGED:
                 self.writer.storage.failed(trouble.fault, trouble.cause, "read")
-            self.reading.failed(trouble.fault, trouble.cause, "read")
+            if began >= self._reached_at:  # else that trouble has passed, and it took until now to give up
+                self.reading.failed(trouble.fault, trouble.cause, "read")
             raise
 
     def _read(self, reading: Callable[[Snapshot], T]) -> T:
@@ -167,7 +172,7 @@ class Access:
     def _read_a_little(self) -> None:
         try:
             with Snapshot.of(self.database):
-                self._out_of_reach = None
+                self._out_of_reach, self._reached_at = None, monotonic()
         except ReadFailed as trouble:
             self._out_of_reach = trouble
             raise

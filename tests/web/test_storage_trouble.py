@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import sqlite3
+import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, NoReturn
 
@@ -13,7 +15,7 @@ import sqlalchemy as sa
 
 from app.queue import storage
 from app.queue.database import ReadFailed
-from app.queue.snapshot import JobFilter
+from app.queue.snapshot import JobFilter, Snapshot
 from app.queue.storage_faults import Fault
 from app.web.live import channel
 from app.web.live.hub import Live
@@ -23,9 +25,10 @@ from app.web.views import JobsView
 from tests.queue.storage_faults import LOST, error_of, read_only, unreadable
 from tests.web.conftest import HeldUp, Pages
 from tests.web.stage import Stage
-from tests.web.test_streams import stream, until
+from tests.web.test_streams import stream
 from tests.web.theatre import Theatre
 
+NO_TROUBLE = '<div id="storage" class="storage" role="status"></div>'
 PATHS = ["/queue", "/jobs", "/documents", "/definitions", "/system", "/pauses", "/nothing"]
 
 
@@ -59,12 +62,12 @@ def test_what_the_database_says_is_text(pages: Pages) -> None:
 async def test_an_open_page_hears_of_it_at_once_and_of_its_end(stage: Stage, live: Live) -> None:
     reader: Any = live.subscribe(QueueView(), None, stage.access.monitor.revision)
     heard = reader.frames()
-    assert b'<div id="storage" class="storage" role="status"></div>' in await anext(heard)
+    assert NO_TROUBLE.encode() in await anext(heard)
     storage = stage.access.writer.storage
     storage.failed(Fault.FULL, "database or disk is full")
     assert b"make room on its disk" in await anext(heard)
     await storage._look_again()
-    assert b'<div id="storage" class="storage" role="status"></div>' in await anext(heard)
+    assert NO_TROUBLE.encode() in await anext(heard)
     reader.end()
 
 
@@ -123,7 +126,7 @@ async def test_a_page_that_is_painted_as_the_database_goes_away_stays_and_catche
         assert "#liveness" not in told, "numbers that are not true any more would be called true"
         live._channels["/jobs"].beat(live._greeting())
         assert "#liveness" not in await page.until("#storage")
-    told = await page.until('role="status"></div>')
+    told = await page.until(NO_TROUBLE)
     assert told.index("Unseen") < told.index("#liveness"), "first the truth, then the sign of life"
     assert not page.subscriber.is_cut
     gc.collect()
@@ -176,9 +179,9 @@ async def test_a_page_that_alone_cannot_be_read_harms_no_other(
         assert "#liveness" not in await alone.until(LOST)
         for name in ("First", "Second", "Third"):
             await stage.start(["one"], name=name)
-            assert 'role="status"></div>' not in await queue.until(name)
+            assert NO_TROUBLE not in await queue.until(name)
     assert "Third" in await alone.until("#liveness")
-    await queue.until('role="status"></div>')
+    await queue.until(NO_TROUBLE)
 
 
 async def test_while_nothing_can_be_read_requests_do_not_wait_to_find_out(stage: Stage) -> None:
@@ -192,6 +195,28 @@ async def test_while_nothing_can_be_read_requests_do_not_wait_to_find_out(stage:
         assert reads.number - before < 10, "more than who tries now and then whether it is over"
     await read_again(stage)
     assert await stage.access.read(lambda snapshot: snapshot.revision) == 0
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_gives_up_late_does_not_bring_back_a_trouble_that_has_passed(stage: Stage) -> None:
+    """A connection over a network that was cut may wait for longer than the cut."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def hang(_: Snapshot) -> NoReturn:
+        begun.set()
+        assert goes_on.wait(10)
+        raise sa.exc.OperationalError("SELECT", {}, error_of(sqlite3.SQLITE_IOERR, LOST))
+
+    hanging = asyncio.create_task(stage.access.read(hang))
+    assert await asyncio.to_thread(begun.wait, 10)
+    with unreadable(stage.access.database), pytest.raises(ReadFailed):
+        await stage.access.read(lambda snapshot: snapshot.revision)
+    assert stage.access.trouble
+    await read_again(stage)
+    goes_on.set()
+    with pytest.raises(ReadFailed):
+        await hanging
+    assert stage.access.trouble is None
 
 
 async def read_again(stage: Stage) -> None:
@@ -219,27 +244,36 @@ STREAMS = [
 ]
 
 
-def test_every_stream_that_is_opened_meanwhile_tells_of_it_and_goes_on_afterwards(theatre: Theatre) -> None:
-    """As by pages that were in the background. Nobody has looked at these before."""
+def test_every_stream_tells_of_it_and_goes_on_afterwards(theatre: Theatre) -> None:
+    """Whether it is opened meanwhile, as by a page that was in the background, or was open before."""
     theatre.play("start", steps=["one"], name="First")
     (step_id,) = theatre.play("plan", items=["item"])
     theatre.play("claim", step_id=step_id)
     theatre.play("save", step_id=step_id, worker_id=3, addresses=["a"])
     theatre.play("lose_the_database")
-    with ExitStack() as open_pages:
-        pages = []
-        for path in STREAMS:
-            messages = open_pages.enter_context(stream(theatre, f"{path}/stream?since=1"))
-            told = next(messages)
-            while "Storage trouble since" not in told:
-                told += next(messages)
-            assert LOST in told
-            assert "#liveness" not in told
-            pages.append(messages)
+    with ExitStack() as open_streams:
+        streams = {path: open_streams.enter_context(stream(theatre, f"{path}/stream?since=1")) for path in STREAMS}
+        for path, messages in streams.items():
+            assert "#liveness" not in through(messages, LOST), path
         theatre.play("find_the_database")
-        for path, messages in zip(STREAMS, pages, strict=True):
-            assert f'data-view="{path}"' in until(messages, 'hx-target="#view"'), path
-            assert "#storage" in until(messages, "#liveness")
+        for path, messages in streams.items():
+            assert f'data-view="{path}"' in through(messages, "#liveness")
+            through(messages, NO_TROUBLE)
+        theatre.play("lose_the_database")
+        theatre.play("log", step_id=step_id, messages=["said meanwhile"])
+        for messages in streams.values():
+            through(messages, LOST)
+        theatre.play("find_the_database")
+        for messages in streams.values():
+            through(messages, NO_TROUBLE)
+
+
+def through(messages: Iterator[str], text: str) -> str:
+    """All that is sent until there is that text."""
+    sent = ""
+    while text not in sent:
+        sent += next(messages)
+    return sent
 
 
 ADDRESSES = [*STREAMS, "/fragments/statistics", "/fragments/jobs/1", "/api/jobs", "/api/jobs/1", "/jobs/1/log.txt"]

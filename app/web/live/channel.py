@@ -29,6 +29,8 @@ from app.web.screens import Easel, Screen, View, paint_gone
 
 INTERVAL = 0.1
 """Seconds from one paint to the next, when each begins in time."""
+LONGEST_PAUSE = 5.0
+"""Seconds, at most, until a view is tried again that cannot be read, though the database can."""
 LATE = 1.0
 """Seconds after which a change that is not painted yet keeps its page from being called live."""
 
@@ -168,11 +170,14 @@ class Channel:
     async def _repaint_when_it_can_be_read(self) -> None:
         with suppress(ReadFailed):
             return await self._repaint()
+        pause = 0.0
         with self._reading.owing():
             while self.subscribers:
                 await self._reading.another_try()
+                await asyncio.sleep(pause)
                 with suppress(ReadFailed):
                     return await self._repaint()
+                pause = min(2 * pause + INTERVAL, LONGEST_PAUSE)  # others can be read: it is this view that cannot
 
     async def _repaint(self) -> None:
         before, heard, began = self._screen, 0, 0.0
