@@ -1,6 +1,7 @@
 """A view that is still to be found, since the database cannot be read just now.
 
-Its stream can be opened all the same: the page hears what is wrong with the storage, and goes on once that is over.
+Its stream can be opened all the same: the page hears what is wrong with the storage, and goes on once that is over. Who
+asks has had the page before: what is not found then has been deleted.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.queue.changes import Change
-from app.queue.snapshot import Snapshot
-from app.web.screens import Easel, Screen, View
+from app.queue.snapshot import Snapshot, UnknownDocument, UnknownJob
+from app.web.screens import Easel, Screen, View, paint_gone
 
 
 class SoughtView:
@@ -24,7 +25,9 @@ class SoughtView:
         return self._found is None or self._found.concerns(change)
 
     def paint(self, easel: Easel, snapshot: Snapshot) -> Screen:
-        """Raises UnknownJob or UnknownDocument if there is no such view."""
         if self._found is None:
-            self._found = self._find(snapshot)
+            try:
+                self._found = self._find(snapshot)
+            except (UnknownJob, UnknownDocument) as unknown:
+                return paint_gone(easel, self, snapshot, isinstance(unknown, UnknownDocument))
         return self._found.paint(easel, snapshot)

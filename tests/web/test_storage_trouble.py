@@ -17,10 +17,12 @@ from app.queue import storage
 from app.queue.database import ReadFailed
 from app.queue.snapshot import JobFilter, Snapshot
 from app.queue.storage_faults import Fault
+from app.web import addresses
 from app.web.live import channel
 from app.web.live.hub import Live
 from app.web.queue_view import QueueView
 from app.web.screens import View
+from app.web.sought_view import SoughtView
 from app.web.views import JobsView
 from tests.queue.storage_faults import LOST, error_of, read_only, unreadable
 from tests.web.conftest import HeldUp, Pages
@@ -184,6 +186,25 @@ async def test_a_page_that_alone_cannot_be_read_harms_no_other(
     await queue.until(NO_TROUBLE)
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_a_page_that_alone_cannot_be_read_is_tried_less_and_less_often(
+    stage: Stage, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+
+    def broken(view: JobsView, *_: object) -> NoReturn:
+        tried.append(view)
+        raise sa.exc.OperationalError("SELECT", {}, error_of(sqlite3.SQLITE_IOERR, LOST))
+
+    monkeypatch.setattr(JobsView, "paint", broken)
+    monkeypatch.setattr(channel, "INTERVAL", 3600)
+    monkeypatch.setattr(channel, "LONGEST_PAUSE", 3600)
+    await Page(live, JobsView(JobFilter())).until(LOST)
+    for _ in range(10):
+        await stage.access.reading.another_try()
+    assert len(tried) == 2
+
+
 async def test_while_nothing_can_be_read_requests_do_not_wait_to_find_out(stage: Stage) -> None:
     with unreadable(stage.access.database) as reads:
         with pytest.raises(ReadFailed):
@@ -274,6 +295,11 @@ def through(messages: Iterator[str], text: str) -> str:
     while text not in sent:
         sent += next(messages)
     return sent
+
+
+async def test_what_was_deleted_meanwhile_is_told_as_that(live: Live) -> None:
+    page = Page(live, SoughtView("/jobs/4711", lambda snapshot: addresses.job_view(snapshot, 4711, {})))
+    assert "What this page showed has been deleted." in await page.until("#liveness")
 
 
 ADDRESSES = [*STREAMS, "/fragments/statistics", "/fragments/jobs/1", "/api/jobs", "/api/jobs/1", "/jobs/1/log.txt"]
