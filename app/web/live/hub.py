@@ -11,6 +11,7 @@ import jinja2
 from sse_starlette import EventSourceResponse
 
 from app.queue.changes import MuchChanged
+from app.queue.storage import Trouble
 from app.queue.writer import Commit
 from app.web import dom
 from app.web.access import Access
@@ -42,6 +43,8 @@ class Live:
         self._access = access
         self._turns = Turns(access)
         jinja.globals["storage_trouble"] = lambda: access.trouble
+        self._told: tuple[Trouble | None, str] | None = None
+        """The latest trouble of the storage, and the message that says so."""
         self._heartbeat = heartbeat
         self._linger = linger
         self._channels: dict[str, Channel] = {}
@@ -141,17 +144,24 @@ class Live:
     def _greeting(self) -> Greeting:
         """The sign of life, with the time up to which the page is known to be true; and the trouble of the storage.
         While that time stands there is no sign of life: the page would take it for one that its numbers are true."""
-        painter, true_until = self.easel.painter, self._access.monitor.true_until()
-        # Morphed, so that what stays as it is is not read out again.
-        storage = Swap.whole(painter.piece("storage.html", dom.STORAGE))
+        true_until, storage = self._access.monitor.true_until(), self._about_the_storage()
         if true_until < self._access.database.clock.now() - self._heartbeat:
-            return Greeting(self._message(storage), self._message(storage))
-        liveness = painter.piece("liveness.html", dom.LIVENESS, at=true_until)
-        return Greeting(self._message(Swap(dom.LIVENESS, "outerHTML", liveness.html), storage), self._message(storage))
+            return Greeting(storage, storage)
+        liveness = self.easel.painter.piece("liveness.html", dom.LIVENESS, at=true_until)
+        return Greeting(f"{self._message(Swap(dom.LIVENESS, 'outerHTML', liveness.html))}{storage}", storage)
 
-    def _message(self, *swaps: Swap) -> str:
+    def _about_the_storage(self) -> str:
+        """Made when there is something new: every stream that is opened gets it."""
+        trouble = self._access.trouble
+        if not self._told or self._told[0] != trouble:
+            # Morphed, so that what stays as it is is not read out again.
+            storage = Swap.whole(self.easel.painter.piece("storage.html", dom.STORAGE))
+            self._told = trouble, self._message(storage)
+        return self._told[1]
+
+    def _message(self, swap: Swap) -> str:
         template = self.easel.painter.environment.get_template("fragments/swaps.html")
-        return template.render(swaps=swaps).strip()
+        return template.render(swaps=[swap]).strip()
 
     async def _end_with_the_server(self) -> None:
         """One watcher for all streams: they end when the server is told to stop, and so do not keep it from
