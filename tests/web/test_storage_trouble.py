@@ -135,6 +135,18 @@ async def test_a_page_that_is_painted_as_the_database_goes_away_stays_and_catche
     assert complaints == []
 
 
+async def test_the_first_paint_after_the_database_is_heard_again_brings_a_sign_of_life(
+    stage: Stage, live: Live
+) -> None:
+    stage.access.monitor.true_until = lambda: 0.0
+    page = Page(live, QueueView())
+    await page.until("#view")
+    live._channels["/queue"].beat(live._greeting())
+    stage.access.monitor.true_until = stage.access.database.clock.now
+    await stage.start(["one"], name="Heard")
+    assert "Heard" in await page.until("#liveness")
+
+
 async def test_while_a_change_is_late_there_is_no_sign_of_life_and_then_there_is_one_at_once(
     stage: Stage, live: Live, held_up: HeldUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,8 @@ class Channel:
         self._shown = 0
         """How much had been heard when the latest paint began."""
         self._dirty_since = monotonic()
+        self._quiet = False
+        """Whether the subscribers were last greeted without a sign of life."""
         self._painting: asyncio.Task[None] | None = None
 
     def hear(self) -> None:
@@ -120,8 +122,10 @@ class Channel:
         # is there a sign of life for it, or for anybody while a change is late: it would be one of old numbers.
         if not subscriber.synchronised:
             subscriber.put(frame(greeting.storage, None))
-        else:
-            subscriber.put(frame(greeting.storage if self._late else greeting.alive, self._ring.last_id))
+            return
+        told = greeting.storage if self._late else greeting.alive
+        self._quiet = told == greeting.storage
+        subscriber.put(frame(told, self._ring.last_id))
 
     @property
     def _dirty(self) -> bool:
@@ -187,7 +191,6 @@ class Channel:
             heard, began = self._heard, monotonic()
 
         screen, message = await self._turns.paint(begin, lambda snapshot: self._paint(snapshot, before))
-        was_late = self._late
         self._screen, self._whole, self._shown, self._dirty_since = screen, None, heard, began
         if message:
             made = self._ring.add(message)
@@ -197,12 +200,15 @@ class Channel:
         new = [subscriber for subscriber in self.subscribers if not subscriber.synchronised]
         for subscriber in new:
             self._synchronise(subscriber, screen)
-        self._show_life(tuple(self.subscribers) if was_late else new)
+        if to_greet := tuple(self.subscribers) if self._quiet else new:
+            self._show_life(to_greet)
 
     def _show_life(self, subscribers: Iterable[Subscriber]) -> None:
-        """To those that got none while they were to get this paint."""
-        if alive := self._greeting().alive if subscribers else "":
-            made = frame(alive, self._ring.last_id)
+        """To those that were greeted without a sign of life before this paint."""
+        greeting = self._greeting()
+        self._quiet = greeting.alive == greeting.storage
+        if not self._quiet:
+            made = frame(greeting.alive, self._ring.last_id)
             for subscriber in subscribers:
                 subscriber.put(made)
 
