@@ -44,6 +44,7 @@ class DefinitionCatalog:
         self.troubles = step_types.not_loaded
         self.editor: DefinitionEditor | None = None
         self._rules, self._step_types, self._page_texts = rules, step_types, page_texts
+        self._missed_something = False
 
     def definitions(self) -> Sequence[DefinitionSummary]:
         return [_summary(entry, self._rules, self.keep) for entry in self.files.all()]
@@ -73,8 +74,11 @@ class DefinitionCatalog:
             if isinstance(change, PageTextSaved):
                 self._rules.add(change.digest)
             elif isinstance(change, MuchChanged):
-                for digest in self._page_texts():
-                    self._rules.add(digest)
+                self._missed_something = True
+        if self._missed_something:
+            for digest in self._page_texts():
+                self._rules.add(digest)
+            self._missed_something = False  # not if that could not be read: then it is asked for again
 
     def _startable(self, definition: str) -> Definition:
         is_file = definition.endswith(".toml") and Path(definition).is_absolute()

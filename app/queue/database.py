@@ -89,6 +89,10 @@ class ReadFailed(DatabaseTrouble):
         self.fault = fault
         self.cause = cause
 
+    def again(self) -> ReadFailed:
+        """The same for somebody else: an exception that is raised in many places gathers all their tracebacks."""
+        return ReadFailed(str(self), self.fault, self.cause)
+
 
 class Database:
     """The engines of one database. Make it where it is used: engines do not cross processes.
@@ -156,7 +160,7 @@ class Database:
         """A read transaction: everything read from this connection belongs to one moment. Raises ReadFailed when the
         storage is to blame."""
         try:
-            with self.reading.connect() as connection, connection.begin():
+            with self.reading.connect() as connection, _not_used_again(connection), connection.begin():
                 yield connection
         except sa.exc.DBAPIError as error:
             fault = fault_of(error)
@@ -256,6 +260,17 @@ class Database:
         def begin(connection: Connection) -> None:
             # A writer takes its lock at once; a lock taken later, after a read, could fail without waiting.
             connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _not_used_again(connection: Connection) -> Iterator[None]:
+    """After trouble of the storage: one made anew may find things better."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        if fault_of(error) not in (None, Fault.BUSY):
+            connection.invalidate()
+        raise
 
 
 def _plans_are_old(connection: Connection, now: float) -> bool:

@@ -50,8 +50,8 @@ class Trouble:
 
 
 class Storage:
-    """Lives on the event loop. `try_out`: writes something, as a trial; `damage`: looks through the whole file, in any
-    thread, and says what is damaged."""
+    """Lives on the event loop. `try_out`: writes something, as a trial, or reads it; if that costs little, it is done
+    `often`. `damage`: looks through the whole file, in any thread, and says what is damaged."""
 
     def __init__(
         self,
@@ -59,15 +59,17 @@ class Storage:
         try_out: Callable[[], Awaitable[object]],
         damage: Callable[[], str | None],
         clock: Callable[[], float] = time.time,
+        often: bool = False,
     ) -> None:
         self.trouble: Trouble | None = None
         self._clock = clock
         self._name = name
         self._try_out = try_out
         self._damage = damage
+        self._often = often
         self._works = True
         self._owed = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: set[asyncio.Future[None]] = set()
         self._listeners: list[Callable[[], None]] = []
         self._probing: asyncio.Task[None] | None = None
         self._closed = False
@@ -127,8 +129,11 @@ class Storage:
             await asyncio.sleep(FIRST_PAUSE)
             return
         waiting = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        await waiting
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
 
     def hurry(self) -> None:
         """Whoever waits to try again does so now: the server is about to end."""
@@ -163,8 +168,7 @@ class Storage:
             listener()
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
+        for each in tuple(self._waiting):
             if not each.done():
                 each.set_result(None)
 
@@ -179,7 +183,7 @@ class Storage:
                 began = time.monotonic()
                 await self._look_again()
                 self._good_sign.clear()
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause = min(2 * pause, FIRST_PAUSE if self._often else LONGEST_PAUSE)
                 if self.is_damaged:  # which took a look through the whole file
                     pause = max(pause, 10 * (time.monotonic() - began))
         finally:

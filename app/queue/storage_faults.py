@@ -60,7 +60,7 @@ def fault_of(error: BaseException) -> Fault | None:
         return _POSTGRES[state]
     if state and state.startswith(_POSTGRES_DAMAGED) and state > _POSTGRES_DAMAGED + "0":
         return Fault.DAMAGED
-    return Fault.AWAY if isinstance(error, OperationalError) else None
+    return Fault.AWAY if isinstance(error, OperationalError) or error.connection_invalidated else None
 
 
 def may_come_back(error: BaseException) -> bool:

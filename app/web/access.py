@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 from app.queue.database import Database, ReadFailed
@@ -13,6 +14,7 @@ from app.queue.retention import NO_LIMIT, Keep
 from app.queue.run_plan import RunPlan
 from app.queue.snapshot import Snapshot
 from app.queue.step_monitor import StepMonitor
+from app.queue.storage import Storage, Trouble
 from app.queue.storage_faults import Fault
 from app.queue.ticks import Cron, Missed
 from app.queue.writer import Writer
@@ -124,22 +126,63 @@ class Access:
         """What there is to say of the server; asked in any thread."""
         self.told_to_stop: Callable[[bool], None] = lambda hurry: None
         """Lets the work know that the server is about to stop; a second time, that nobody waits for it."""
+        self.reading = Storage(str(database), self._try_to_read, self._damage, database.clock.now, often=True)
+        """Whether the database can be read. What it holds may be out of reach for pages alone, while work goes on."""
+        self._out_of_reach: ReadFailed | None = None
+        """Why nothing at all can be read; None if something may be."""
+        self._reached_at = 0.0
+        """When a trial found last, by the steady clock, that something can be read."""
         self._readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stepglass-reader")
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """What people should know of the storage: why it cannot be written, or else read, or else that it is slow."""
+        writing = self.writer.storage.trouble
+        return writing if writing and writing.stops_work else self.reading.trouble or writing
+
     async def read(self, reading: Callable[[Snapshot], T]) -> T:
-        """Runs `reading` with one snapshot in a reader thread: everything it returns belongs to one moment."""
+        """Runs `reading` with one snapshot in a reader thread: everything it returns belongs to one moment. Raises
+        ReadFailed: at once while it is known that nothing can be read, as each vain try takes a thread for seconds."""
+        self._refuse_what_is_vain()
+        return await self._attempt(lambda: self._read(reading))
+
+    async def _attempt(self, attempt: Callable[[], T]) -> T:
+        began = monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, reading)
+            return await asyncio.get_running_loop().run_in_executor(self._readers, attempt)
         except ReadFailed as trouble:
             if trouble.fault is Fault.DAMAGED:
                 self.writer.storage.failed(trouble.fault, trouble.cause, "read")
+            if began >= self._reached_at:  # else that trouble has passed, and it took until now to give up
+                self.reading.failed(trouble.fault, trouble.cause, "read")
             raise
 
     def _read(self, reading: Callable[[Snapshot], T]) -> T:
+        self._refuse_what_is_vain()  # who has waited for a thread meanwhile
         with Snapshot.of(self.database) as snapshot:
             return reading(snapshot)
 
+    def _refuse_what_is_vain(self) -> None:
+        if trouble := self._out_of_reach:
+            raise trouble.again()
+
+    async def _try_to_read(self) -> None:
+        await self._attempt(self._read_a_little)
+
+    def _read_a_little(self) -> None:
+        try:
+            with Snapshot.of(self.database):
+                self._out_of_reach, self._reached_at = None, monotonic()
+        except ReadFailed as trouble:
+            self._out_of_reach = trouble
+            raise
+
+    def _damage(self) -> str | None:
+        """The writer's storage looks for it; to go through the whole file once is enough."""
+        return str(self.writer.storage.trouble) if self.writer.storage.is_damaged else None
+
     def close(self) -> None:
+        self.reading.close()
         self._readers.shutdown(wait=True)
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
 from litestar import get
 from litestar.params import FromPath
 
-from app.web import addresses
+from app.queue.database import ReadFailed
+from app.queue.snapshot import Snapshot
+from app.web import addresses, dom
+from app.web.access import Access
 from app.web.definitions_view import DefinitionsView, DefinitionView
 from app.web.dependencies import AnyRequest, TheAccess, TheLive
 from app.web.live.browsers import browser_of
 from app.web.live.hub import Live
 from app.web.live.response import LiveResponse
+from app.web.logs.query import LogZoom
 from app.web.screens import View
+from app.web.sought_view import SoughtView
 
 _EVENT_STREAM = "text/event-stream"
 
@@ -35,22 +43,22 @@ async def documents_stream(request: AnyRequest, live: TheLive) -> LiveResponse:
 async def document_stream(
     document_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive
 ) -> LiveResponse:
-    view = await access.read(lambda snapshot: addresses.document_view(snapshot, document_id))
-    return follow(view, request, live)
+    url = dom.document_url(document_id)
+    return await _seek(url, lambda snapshot: addresses.document_view(snapshot, document_id), request, access, live)
 
 
 @get("/jobs/{job_id:int}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def job_stream(job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive) -> LiveResponse:
     query = request.query_params
-    view = await access.read(lambda snapshot: addresses.job_view(snapshot, job_id, query))
-    return follow(view, request, live)
+    url = addresses.log_query(query).url(dom.job_url(job_id))
+    return await _seek(url, lambda snapshot: addresses.job_view(snapshot, job_id, query), request, access, live)
 
 
 @get("/jobs/{job_id:int}/log/stream", media_type=_EVENT_STREAM, include_in_schema=False)
 async def run_log_stream(job_id: FromPath[int], request: AnyRequest, access: TheAccess, live: TheLive) -> LiveResponse:
     query = request.query_params
-    view = await access.read(lambda snapshot: addresses.run_log_view(snapshot, job_id, query))
-    return follow(view, request, live)
+    url = addresses.log_query(query).url(LogZoom.run_path(job_id))
+    return await _seek(url, lambda snapshot: addresses.run_log_view(snapshot, job_id, query), request, access, live)
 
 
 @get("/jobs/{manager_id:int}/steps/{name:str}/stream", media_type=_EVENT_STREAM, include_in_schema=False)
@@ -62,8 +70,10 @@ async def step_stream(
     live: TheLive,
 ) -> LiveResponse:
     query = request.query_params
-    view = await access.read(lambda snapshot: addresses.step_view(snapshot, manager_id, name, query))
-    return follow(view, request, live)
+    url = addresses.log_query(query).url(dom.step_url(manager_id, name))
+    return await _seek(
+        url, lambda snapshot: addresses.step_view(snapshot, manager_id, name, query), request, access, live
+    )
 
 
 @get("/definitions/stream", media_type=_EVENT_STREAM, include_in_schema=False)
@@ -84,3 +94,14 @@ def follow(view: View, request: AnyRequest, live: Live) -> LiveResponse:
     last_id = request.headers.get("last-event-id")
     since, browser = addresses.since(request.query_params), browser_of(request.cookies)
     return LiveResponse(live.subscribe(view, last_id, since, browser))
+
+
+async def _seek(
+    url: str, find: Callable[[Snapshot], View], request: AnyRequest, access: Access, live: Live
+) -> LiveResponse:
+    """The stream of the view at `url`. While the database cannot be read nobody knows whether there is one."""
+    view: View = SoughtView(url, find)
+    if not access.reading.stops_work:
+        with suppress(ReadFailed):
+            view = await access.read(find)
+    return follow(view, request, live)

@@ -65,7 +65,7 @@ def environment() -> jinja2.Environment:
         pretty=pretty,
     )
     made.globals.update(dom=dom, stylesheet_url=stylesheet_url)
-    made.globals["storage"] = None  # whose trouble every page tells: set by whoever serves pages
+    made.globals["storage_trouble"] = lambda: None  # which every page tells: set by whoever serves pages
     # Imported once and not by each line: there are hundreds in a paint, and an import costs a tenth of one.
     made.globals["insides"] = made.get_template("log_text.html").module.insides  # type: ignore[attr-defined]
     return made

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 
 from app.queue.database import Database
@@ -82,6 +83,33 @@ def damaged_file(database: Database) -> Iterator[None]:
         database.path.write_bytes(sound)
 
 
+class Reads:
+    """How many statements were tried, in vain."""
+
+    number = 0
+
+
+@contextmanager
+def unreadable(database: Database, *, disconnected: bool = True) -> Iterator[Reads]:
+    """Every statement that reads fails, be it in the midst of a snapshot; and with it, as far as anybody can tell, the
+    connection."""
+    dialect, reads = database.reading.dialect, Reads()
+
+    def lose(*_: object) -> None:
+        reads.number += 1
+        if database.is_sqlite:
+            raise error_of(sqlite3.SQLITE_IOERR, LOST)
+        raise psycopg.OperationalError(LOST)
+
+    dialect.do_execute = lose  # type: ignore[method-assign]
+    dialect.is_disconnect = lambda *_: disconnected  # type: ignore[method-assign]
+    try:
+        yield reads
+    finally:
+        del dialect.do_execute, dialect.is_disconnect
+
+
+LOST = "the connection is lost"
 Commit = Callable[[Any], None]
 
 

@@ -10,13 +10,15 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 
 from app.queue import audit, storage
 from app.queue.database import Database, DatabaseTrouble, ReadFailed
 from app.queue.run_plan import RunPlan, StepPlan
 from app.queue.schema import bring_up_to_date
-from app.queue.storage_faults import Fault
+from app.queue.storage_faults import Fault, fault_of
 from app.queue.store.start import start
 from app.queue.writer import OutcomeUnknown, Transaction, WriteFailed, touch
 from app.work.storing import until_stored
@@ -161,6 +163,22 @@ async def test_a_commit_whose_outcome_cannot_be_found_out_says_so_when_the_serve
         await queue.write.close()
         with pytest.raises(OutcomeUnknown, match="look whether it was"):
             await started
+
+
+async def test_who_waits_no_longer_is_forgotten(queue: Queue) -> None:
+    queue.write.storage.failed(Fault.FULL, "database or disk is full")
+    waiting = asyncio.create_task(queue.write.storage.another_try())
+    await asyncio.sleep(0)
+    assert len(queue.write.storage._waiting) == 1
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert not queue.write.storage._waiting
+
+
+def test_a_session_that_the_database_server_has_ended_is_no_fault_of_what_was_asked() -> None:
+    cause = psycopg.errors.IdleInTransactionSessionTimeout("terminating connection due to idle-in-transaction timeout")
+    assert fault_of(sa.exc.InternalError("SELECT 1", {}, cause, connection_invalidated=True)) is Fault.AWAY
+    assert fault_of(sa.exc.InternalError("SELECT 1", {}, cause)) is None
 
 
 def test_a_damaged_file_is_refused_at_the_start_with_the_way_out(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ from litestar.testing import TestClient
 from app.queue import audit
 from app.queue.database import Database
 from app.web.live.hub import Live
+from app.web.screens import Screen
 from app.web.templating import environment
+from app.web.views import JobsView
 from tests.databases import put_new_file
 from tests.web.stage import Stage, open_access, staged_app
 from tests.web.theatre import Theatre
@@ -67,3 +71,34 @@ def theatre(tmp_path: Path) -> Iterator[Theatre]:
     put_new_file(tmp_path)
     with Theatre(tmp_path) as running:
         yield running
+
+
+class HeldUp:
+    """Keeps lists of jobs from being painted until they are released."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._released, self._begun = threading.Event(), threading.Event()
+        paint = JobsView.paint
+
+        def held_up(view: JobsView, *arguments: Any) -> Screen:
+            self._begun.set()
+            assert self._released.wait(10)
+            return paint(view, *arguments)
+
+        monkeypatch.setattr(JobsView, "paint", held_up)
+
+    async def begun(self) -> None:
+        """A paint is on its way: its snapshot is taken."""
+        assert await asyncio.to_thread(self._begun.wait, 10)
+
+    def release(self) -> None:
+        self._released.set()
+
+    def hold(self) -> None:
+        self._released.clear()
+        self._begun.clear()
+
+
+@pytest.fixture
+def held_up(monkeypatch: pytest.MonkeyPatch) -> HeldUp:
+    return HeldUp(monkeypatch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +44,7 @@ from app.web.bulk import _write_down
 from app.web.live.hub import HEARTBEAT, Live
 from app.web.templating import environment, template_config
 from app.web.views import JobsView
+from tests.queue.storage_faults import unreadable
 
 T = TypeVar("T")
 
@@ -91,6 +92,7 @@ class Stage:
         self._write = access.writer
         self._claimed: defaultdict[int, list[ClaimedItem]] = defaultdict(list)
         self._planning: list[ClaimedPlan] = []
+        self._lost = ExitStack()
 
     async def start(
         self,
@@ -186,6 +188,13 @@ class Stage:
         matching = JobFilter(kind=Kind(kind), status=Status(status))
         set_id = await self._write(begin_set, at, JobsView(matching).words, status)
         await self._write(end_set, set_id, await _write_down(self.access, matching, set_id))
+
+    async def lose_the_database(self) -> None:
+        """Nothing can be read until it is found again."""
+        self._lost.enter_context(unreadable(self.access.database))
+
+    async def find_the_database(self) -> None:
+        self._lost.close()
 
     async def reads(self) -> int:
         return self.access.reads

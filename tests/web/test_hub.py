@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,9 +20,11 @@ from app.web.queue_view import QueueView
 from app.web.run_view import RunView
 from app.web.screens import Screen
 from app.web.views import JobsView
+from tests.web.conftest import HeldUp
 from tests.web.stage import Stage
 
 QUEUE = QueueView()
+NOTHING = channels.Greeting("alive", "")
 
 
 class Reader:
@@ -36,7 +37,7 @@ class Reader:
         self.last_id: str | None = None
 
     async def next(self) -> str:
-        """The next message that is not a sign of life alone."""
+        """The next message that is of the view."""
         while True:
             if not self._messages:
                 received = await asyncio.wait_for(anext(self.frames), 10)
@@ -44,7 +45,7 @@ class Reader:
             message = self._messages.pop(0)
             if found := re.search(r"^id: (\S+)$", message, re.MULTILINE):
                 self.last_id = found.group(1)
-            if 'hx-target="#liveness"' not in message:
+            if 'hx-target="#storage"' not in message:
                 return message
 
     async def until(self, text: str) -> str:
@@ -57,38 +58,7 @@ class Reader:
         """What waits to be read, signs of life aside."""
         waiting, self.subscriber._waiting = self.subscriber._waiting, []
         messages = self._messages + [each.decode() for each in waiting]
-        return [message for message in messages if 'hx-target="#liveness"' not in message]
-
-
-class HeldUp:
-    """Keeps lists of jobs from being painted until they are released."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._released, self._begun = threading.Event(), threading.Event()
-        paint = JobsView.paint
-
-        def held_up(view: JobsView, *arguments: Any) -> Screen:
-            self._begun.set()
-            assert self._released.wait(10)
-            return paint(view, *arguments)
-
-        monkeypatch.setattr(JobsView, "paint", held_up)
-
-    async def begun(self) -> None:
-        """A paint is on its way: its snapshot is taken."""
-        assert await asyncio.to_thread(self._begun.wait, 10)
-
-    def release(self) -> None:
-        self._released.set()
-
-    def hold(self) -> None:
-        self._released.clear()
-        self._begun.clear()
-
-
-@pytest.fixture
-def held_up(monkeypatch: pytest.MonkeyPatch) -> HeldUp:
-    return HeldUp(monkeypatch)
+        return [message for message in messages if 'hx-target="#storage"' not in message]
 
 
 def join(live: Live, last_id: str | None = None, since: int | None = None, view: QueueView = QUEUE) -> Reader:
@@ -221,9 +191,10 @@ async def test_the_id_of_a_server_that_is_gone_gets_the_whole_view(live: Live, s
 
 async def test_a_reader_that_is_to_get_the_whole_view_claims_no_place_before_it(live: Live) -> None:
     reader = join(live)
-    greeting = await anext(reader.frames)
-    assert b"#liveness" in greeting
-    assert b"id:" not in greeting.split(b"\n\n")[0]
+    greeting = (await anext(reader.frames)).split(b"\n\n")[0]
+    assert b"#storage" in greeting
+    assert b"id:" not in greeting
+    assert b"#liveness" not in greeting, "its numbers would be called true"
 
 
 async def test_a_slow_reader_is_cut_and_the_others_are_not(
@@ -248,7 +219,7 @@ async def test_a_reader_that_takes_nothing_is_cut_at_a_heartbeat(live: Live) -> 
     channel = live._channels[QUEUE.url]
     for _ in range(subscribers.STALLED_BEATS):
         assert not reader.subscriber.is_cut
-        channel.beat("")
+        channel.beat(NOTHING)
     assert reader.subscriber.is_cut
     assert not channel.subscribers
 
@@ -261,7 +232,7 @@ async def test_idle_pages_read_nothing(live: Live, stage: Stage) -> None:
     await settle(live)
     before = stage.access.reads
     for _ in range(50):
-        live._channels[QUEUE.url].beat("alive")
+        live._channels[QUEUE.url].beat(NOTHING)
         for reader in readers:
             await asyncio.wait_for(anext(reader.frames), 10)
     assert stage.access.reads == before

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import app.steps
+from app.catalog import DefinitionCatalog
+from app.queue.changes import MuchChanged
+from app.queue.database import ReadFailed
+from app.queue.retention import NO_LIMIT
+from app.queue.storage_faults import Fault
+from app.queue.writer import Commit
 from app.work import definition_editing
 from app.work.definition_editing import LARGEST, Changed, Editing, NotEditable, base_of
 from app.work.definitions import BUNDLED, Definitions
@@ -256,6 +263,26 @@ def test_what_the_page_wrote_is_known_again_after_a_restart_and_in_another_file(
     # Whoever changes by hand what it does has written it.
     (tmp_path / "renamed.toml").write_text(COMMAND.replace('"true"', '"false"'))
     assert Office(tmp_path, digests=digests).definitions.get("shell").steps
+
+
+def test_what_another_server_wrote_unheard_is_asked_for_until_it_can_be_read(tmp_path: Path) -> None:
+    answers = iter(
+        [ReadFailed("cannot be read", Fault.AWAY, "the connection is lost"), [digest_of(tomllib.loads(TEXT))]]
+    )
+
+    def page_texts() -> list[str]:
+        if isinstance(answer := next(answers), ReadFailed):
+            raise answer
+        return answer
+
+    rules = PageRules(STEP_TYPES)
+    catalog = DefinitionCatalog(STEP_TYPES, rules, page_texts, NO_LIMIT, tmp_path)
+    with pytest.raises(ReadFailed):
+        catalog.hear(Commit(1, [MuchChanged()], "others"))
+    assert not rules.wrote(TEXT)
+    catalog.hear(Commit(2, []))
+    assert rules.wrote(TEXT)
+    catalog.hear(Commit(3, []))
 
 
 def test_the_digest_is_of_what_a_definition_says_in_its_order() -> None:

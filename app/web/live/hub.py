@@ -11,11 +11,12 @@ import jinja2
 from sse_starlette import EventSourceResponse
 
 from app.queue.changes import MuchChanged
+from app.queue.storage import Trouble
 from app.queue.writer import Commit
 from app.web import dom
 from app.web.access import Access
 from app.web.live.browsers import Browsers
-from app.web.live.channel import Channel
+from app.web.live.channel import Channel, Greeting
 from app.web.live.subscriber import Subscriber
 from app.web.live.turns import Turns
 from app.web.pieces import Painter, Swap
@@ -41,7 +42,9 @@ class Live:
         """What pages and streams are painted with; shared, so that what one has painted the other need not."""
         self._access = access
         self._turns = Turns(access)
-        self._storage = jinja.globals["storage"] = access.writer.storage
+        jinja.globals["storage_trouble"] = lambda: access.trouble
+        self._told: tuple[Trouble | None, str] | None = None
+        """The latest trouble of the storage, and the message that says so."""
         self._heartbeat = heartbeat
         self._linger = linger
         self._channels: dict[str, Channel] = {}
@@ -50,7 +53,12 @@ class Live:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Live]:
-        with self._access.monitor.listening(self._hear), self._storage.listening(self._greet_all):
+        access = self._access
+        with (
+            access.monitor.listening(self._hear),
+            access.writer.storage.listening(self._greet_all),
+            access.reading.listening(self._greet_all),
+        ):
             tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._end_with_the_server())]
             try:
                 yield self
@@ -93,7 +101,8 @@ class Live:
             self._offered.popitem(last=False)
 
     def _open(self, view: View) -> Channel:
-        channel = Channel(view, self.easel, self._turns, self._offered.pop(view.url, None))
+        offered = self._offered.pop(view.url, None)
+        channel = Channel(view, self.easel, self._turns, self._access.reading, self._greeting, offered)
         self._channels[view.url] = channel
         return channel
 
@@ -132,17 +141,27 @@ class Live:
         for channel in tuple(self._channels.values()):
             channel.greet_all(greeting)
 
-    def _greeting(self) -> str:
+    def _greeting(self) -> Greeting:
         """The sign of life, with the time up to which the page is known to be true; and the trouble of the storage.
         While that time stands there is no sign of life: the page would take it for one that its numbers are true."""
-        painter, true_until = self.easel.painter, self._access.monitor.true_until()
-        # Morphed, so that what stays as it is is not read out again.
-        swaps = [Swap.whole(painter.piece("storage.html", dom.STORAGE))]
-        if true_until >= self._access.database.clock.now() - self._heartbeat:
-            liveness = painter.piece("liveness.html", dom.LIVENESS, at=true_until)
-            swaps.insert(0, Swap(dom.LIVENESS, "outerHTML", liveness.html))
-        template = painter.environment.get_template("fragments/swaps.html")
-        return template.render(swaps=swaps).strip()
+        true_until, storage = self._access.monitor.true_until(), self._about_the_storage()
+        if true_until < self._access.database.clock.now() - self._heartbeat:
+            return Greeting(storage, storage)
+        liveness = self.easel.painter.piece("liveness.html", dom.LIVENESS, at=true_until)
+        return Greeting(f"{self._message(Swap(dom.LIVENESS, 'outerHTML', liveness.html))}{storage}", storage)
+
+    def _about_the_storage(self) -> str:
+        """Made when there is something new: every stream that is opened gets it."""
+        trouble = self._access.trouble
+        if not self._told or self._told[0] != trouble:
+            # Morphed, so that what stays as it is is not read out again.
+            storage = Swap.whole(self.easel.painter.piece("storage.html", dom.STORAGE))
+            self._told = trouble, self._message(storage)
+        return self._told[1]
+
+    def _message(self, swap: Swap) -> str:
+        template = self.easel.painter.environment.get_template("fragments/swaps.html")
+        return template.render(swaps=[swap]).strip()
 
     async def _end_with_the_server(self) -> None:
         """One watcher for all streams: they end when the server is told to stop, and so do not keep it from

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 
+from app.queue.database import ReadFailed
 from app.queue.snapshot import Snapshot
 from app.web.access import Access
 from app.web.screens import Screen
@@ -33,18 +34,11 @@ class Turn:
     paint: Callable[[Snapshot], Painted]
     painted: asyncio.Future[Painted]
 
-    def take(self, snapshot: Snapshot) -> bool:
-        """In a reader thread. Whether the snapshot can serve others too: not if a statement of it may have failed."""
-        if self.painted.cancelled():
-            return True
-        loop = self.painted.get_loop()
-        try:
+    def take(self, snapshot: Snapshot) -> None:
+        """In a reader thread. Raises what painting raises."""
+        if not self.painted.cancelled():
             painted = self.paint(snapshot)
-        except Exception as error:
-            loop.call_soon_threadsafe(self.fail, error)
-            return False
-        loop.call_soon_threadsafe(self._succeed, painted)
-        return True
+            self.painted.get_loop().call_soon_threadsafe(self._succeed, painted)
 
     def fail(self, error: BaseException) -> None:
         if not self.painted.done():
@@ -64,7 +58,8 @@ class Turns:
         self._giving: asyncio.Task[None] | None = None
 
     async def paint(self, begin: Callable[[], None], paint: Callable[[Snapshot], Painted]) -> Painted:
-        """What `paint` makes of a snapshot that is taken after `begin` was called. Raises what it raises."""
+        """What `paint` makes of a snapshot that is taken after `begin` was called. Raises what it raises, or
+        ReadFailed."""
         turn = Turn(begin, paint, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
         if self._giving is None:
@@ -87,22 +82,33 @@ class Turns:
         number = len(together)
         for turn in together:
             turn.begin()
-        painting = asyncio.create_task(self._access.read(lambda snapshot: _take_turns(snapshot, together)))
+        painting = asyncio.create_task(self._take_turns(together))
         while len(together) == number and not painting.done():
             await asyncio.wait({painting}, timeout=TURN)
         left = list(_taken(together))  # behind one that takes long, or for a newer snapshot
-        if painting.done() and (error := painting.exception()):
-            for turn in left:
+        self._waiting.extendleft(reversed(left))
+
+    async def _take_turns(self, together: deque[Turn]) -> None:
+        """Does not fail: it may go on for longer than anybody waits for it."""
+        in_hand: list[Turn] = []
+        try:
+            await self._access.read(lambda snapshot: _take_turns(snapshot, together, in_hand))
+        except ReadFailed as trouble:
+            for turn in in_hand or _taken(together):
+                turn.fail(trouble.again())
+        except Exception as error:
+            for turn in in_hand or _taken(together):
                 turn.fail(error)
-        else:
-            self._waiting.extendleft(reversed(left))
 
 
-def _take_turns(snapshot: Snapshot, together: deque[Turn]) -> None:
-    """In a reader thread. Those that wait behind one that takes long may be taken back meanwhile."""
+def _take_turns(snapshot: Snapshot, together: deque[Turn], in_hand: list[Turn]) -> None:
+    """In a reader thread. Those that wait behind one that takes long may be taken back meanwhile. What one raises ends
+    the snapshot, as a statement of it may have failed, and with it the transaction."""
     end = monotonic() + TOGETHER
     for turn in _taken(together):
-        if not turn.take(snapshot) or monotonic() >= end:
+        in_hand[:] = [turn]
+        turn.take(snapshot)
+        if monotonic() >= end:
             return
 
 
