@@ -21,6 +21,7 @@ import app.queue.database
 from app.cli import cli
 from app.cli.worker import _work
 from app.queue.database import Database
+from app.queue.storage_faults import to_do_about
 from app.settings import Settings
 from tests.databases import put_new_file
 
@@ -84,6 +85,8 @@ def test_what_stands_after_the_question_mark_is_told() -> None:
     said = refused("worker", "--database", NOWHERE + "?sslmode=sometimes")
     assert 'invalid sslmode value: "sometimes"; see to what the URL says of TLS' in said
     assert "see to what follows the ?" in refused("worker", "--database", NOWHERE + "?no_such_option=1")
+    said_by_pgbouncer = "connection failed: FATAL:  unsupported startup parameter: options"
+    assert str(to_do_about(said_by_pgbouncer)).startswith("connect to PostgreSQL itself")
 
 
 def test_a_database_that_is_not_there_or_is_unsuited(

@@ -12,7 +12,7 @@ from app.cli.options import read_database_settings, setting
 from app.cli.refusals import Refusal, refusals
 from app.queue import copying
 from app.queue.audit import check as audit
-from app.queue.database import Database
+from app.queue.database import FILE_NAME, Database
 from app.queue.ownership import owning
 from app.settings import Settings, SettingsError
 
@@ -64,7 +64,7 @@ def _opened(settings: Settings, must_exist: bool) -> Iterator[Database]:
 
 
 def _ensure_there(directory: Path, must_exist: bool) -> None:
-    if must_exist and not (directory / "stepglass.db").is_file():
+    if must_exist and not (directory / FILE_NAME).is_file():
         raise Refusal(f"There is no database in {directory.absolute()}. Name the data directory with --data.")
 
 

@@ -85,7 +85,11 @@ _TO_DO = (
     (r"permission denied|must be owner", "let its user own the database: ALTER DATABASE name OWNER TO user"),
     (r"pg_hba\.conf", "let it in by a line in the pg_hba.conf of the server"),
     (r"\bSSL\b|sslmode|sslrootcert|certificate", "see to what the URL says of TLS: sslmode, sslrootcert"),
-    (r"invalid .*(option|value)|(unsupported|unrecognized) .*parameter", "see to what follows the ? in the URL"),
+    (
+        r"unsupported startup parameter",
+        "connect to PostgreSQL itself: no pooler passes on what sessions are told",
+    ),
+    (r"invalid .*(option|value)|unrecognized .*parameter", "see to what follows the ? in the URL"),
     (r"too many (clients|connections)|connection slots", "raise its max_connections, or stop what uses it"),
     (r"(relation|type) .* already exists", "name a database that nothing else has tables in"),
     (
