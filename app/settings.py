@@ -13,6 +13,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
+import sqlalchemy as sa
+
 
 class SettingsError(ValueError):
     """A setting has a value that it cannot have. Names the variable or option, and the value."""
@@ -25,10 +27,29 @@ def _path(text: str) -> Path:
 
 
 def _database(text: str) -> str:
-    scheme, separator, _ = text.partition("://")
+    scheme, separator, rest = text.partition("://")
     if not separator or scheme not in ("postgresql", "postgres"):
         raise ValueError("must be the URL of a PostgreSQL database, such as postgresql://user:password@host/name")
-    return "postgresql+psycopg" + text[len(scheme) :]
+    if not rest.isprintable():
+        raise ValueError("must be a URL in one line of plain text")
+    try:
+        url = sa.make_url(f"postgresql+psycopg://{rest}")
+    except ValueError:
+        raise ValueError(
+            "must have a number for a port; several hosts are named so: "
+            "postgresql://user@/name?host=one:5432&host=two:5432"
+        ) from None
+    if url.host and "@" in url.host:
+        raise ValueError("must have one @; one in the user or the password is written %40")
+    if not 0 < (url.port or 5432) < 65_536:
+        raise ValueError("must have a port from 1 to 65,535")
+    return f"postgresql+psycopg://{rest}"
+
+
+def _without_password(text: str) -> str:
+    """What is no URL of a database may still hold a password."""
+    text = re.sub(r":(?!//).*@", ":***@", text, flags=re.DOTALL)
+    return re.sub(r"(password\s*=\s*)('[^']*'|[^&\s]*)", r"\1***", text, flags=re.IGNORECASE)
 
 
 def _paths(text: str) -> tuple[Path, ...]:
@@ -142,8 +163,9 @@ def _loopback_host(text: str) -> str:
     return text
 
 
-def _about(parse: Callable[[str], Any], help: str) -> dict[str, Any]:
-    return {"parse": parse, "help": help}
+def _about(parse: Callable[[str], Any], help: str, told: Callable[[str], str] = str) -> dict[str, Any]:
+    """`told`: a wrong value, as it may be shown."""
+    return {"parse": parse, "help": help, "told": told}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +181,7 @@ class Settings:
         metadata=_about(
             _database,
             "postgresql://user@host/name, instead of SQLite in the data directory. Servers may share it.",
+            _without_password,
         ),
     )
     engine: Literal["", "embedded", "procrastinate"] = field(
@@ -272,7 +295,7 @@ class Settings:
         for each in fields(cls):
             source, text = _given(each.name, environment, options or {})
             if text is not None:
-                values[each.name] = _parsed(source, text, each.metadata["parse"])
+                values[each.name] = _parsed(source, text, each.metadata)
         settings = cls(**values)
         if settings.edit_definitions == "on" and not settings.definitions:
             source, _ = _given("edit_definitions", environment, options or {})
@@ -311,9 +334,10 @@ def _given(name: str, environment: Mapping[str, str], options: Mapping[str, str 
     return f"{variable(name)}=", environment.get(variable(name)) or None
 
 
-def _parsed(source: str, text: str, parse: Callable[[str], Any]) -> Any:
+def _parsed(source: str, text: str, about: Mapping[str, Any]) -> Any:
     try:
-        return parse(text)
+        return about["parse"](text)
     except ValueError as error:
+        text = about["told"](text)
         shown = text if text.isprintable() and len(text) <= 200 else ascii(text[:200])
         raise SettingsError(f"{source}{shown}: {error}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from app.cli.options import read_settings, setting
+from app.cli.options import read_database_settings, setting
 from app.cli.refusals import Refusal, refusals
 from app.queue.audit import check as audit
 from app.queue.database import Database
@@ -19,7 +19,7 @@ def check(data: str | None, database: str | None) -> None:
 
     It only reads, and may be used while a server runs.
     """
-    settings = read_settings(data=data, database=database)
+    settings = read_database_settings(data, database)
     checked = Database.named(settings.database, settings.data)
     if checked.path and not checked.path.is_file():
         raise Refusal(f"There is no database in {settings.data.absolute()}. Name the data directory with --data.")

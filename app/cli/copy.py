@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from app.cli.options import read_settings, setting
+from app.cli.options import read_database_settings, setting
 from app.cli.refusals import Refusal, refusals
 from app.queue import copying
 from app.queue.audit import check as audit
-from app.queue.database import Database
+from app.queue.database import FILE_NAME, Database
 from app.queue.ownership import owning
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 
 
 @click.command
@@ -27,10 +27,11 @@ def copy(data: str | None, database: str | None, target: str) -> None:
     Nothing may run or write meanwhile. A copy that is interrupted goes on when it is started again. At the end every
     table is compared row by row, and everything is counted again.
     """
-    settings = read_settings(data=data, database=database)
+    settings = read_database_settings(data, database)
     with refusals(), ExitStack() as stack:
+        target_settings = _settings_of(target)
         source = stack.enter_context(_opened(settings, must_exist=True))
-        into = stack.enter_context(_opened(_settings_of(target), must_exist=False))
+        into = stack.enter_context(_opened(target_settings, must_exist=False))
         _copy(source, into)
         drifts = audit(into)
     for drift in drifts:
@@ -41,7 +42,13 @@ def copy(data: str | None, database: str | None, target: str) -> None:
 
 
 def _settings_of(target: str) -> Settings:
-    return read_settings(database=target) if "://" in target else read_settings(data=target)
+    """Raises SettingsError."""
+    name = "database" if ":" in target.partition("/")[0] else "data"
+    try:
+        settings = Settings.read({}, {name: target})
+    except SettingsError as error:
+        raise SettingsError(str(error).replace(f"--{name} ", "--to ", 1)) from None
+    return settings
 
 
 @contextmanager
@@ -57,7 +64,7 @@ def _opened(settings: Settings, must_exist: bool) -> Iterator[Database]:
 
 
 def _ensure_there(directory: Path, must_exist: bool) -> None:
-    if must_exist and not (directory / "stepglass.db").is_file():
+    if must_exist and not (directory / FILE_NAME).is_file():
         raise Refusal(f"There is no database in {directory.absolute()}. Name the data directory with --data.")
 
 

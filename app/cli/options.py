@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
@@ -31,6 +32,13 @@ def read_settings(**options: str | None) -> Settings:
     """The settings of this command line and the environment. Raises Refusal."""
     with refusals():
         return Settings.read(os.environ, options)
+
+
+def read_database_settings(data: str | None, database: str | None) -> Settings:
+    """Those of one database. A data directory that is named here means the database in it, whatever the environment
+    says of another. Raises Refusal."""
+    settings = read_settings(data=data, database=database)
+    return replace(settings, database="") if data is not None and database is None else settings
 
 
 def parameter_option(command: F) -> F:

@@ -49,23 +49,38 @@ def worker(**options: str | None) -> None:
 
 
 async def _work(worker: Worker, settings: Settings) -> None:
-    told, runners = asyncio.Event(), list[Runner]()
+    told, runners, beginning = asyncio.Event(), list[Runner](), asyncio.current_task()
 
     def stop(hurry: bool) -> None:
         told.set()
         for runner in runners:
             runner.told_to_stop(hurry)
+        if not (runners or hurry) and beginning:
+            beginning.cancel()  # it may wait for a database that has just gone away
 
     stopping, loop = Stopping(stop), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.signalled, number)
-    name = plain(settings.name or f"{socket.gethostname()}, process {os.getpid()}")
+    try:
+        await _work_until(told, runners, worker, settings)
+    except asyncio.CancelledError:
+        if runners or not told.is_set():
+            raise
+        click.echo(f"Worker {_name(settings)} has ended before it began to work")
+
+
+async def _work_until(told: asyncio.Event, runners: list[Runner], worker: Worker, settings: Settings) -> None:
+    name = _name(settings)
     async with worker.working() as runner:
         runners.append(runner)
         offers = f"all {len(worker.step_types)}" if not settings.step_types else ", ".join(worker.step_types)
         click.echo(f"Worker {name} works on {worker.database}: {settings.slots} slots; step types: {plain(offers)}")
         await told.wait()
     click.echo(f"Worker {name} has ended: {_said(runner.given_back)}")
+
+
+def _name(settings: Settings) -> str:
+    return plain(settings.name or f"{socket.gethostname()}, process {os.getpid()}")
 
 
 def _said(given_back: int | None) -> str:

@@ -80,9 +80,12 @@ class Announcer:
         return Said(CHANNEL, f'["{self.name}",', f",[{b','.join(said).decode()}]]")
 
 
-def understood(text: str) -> tuple[str, Commit]:
-    """Who said it, and what. A kind of change that a newer version has may be anything."""
-    name, revision, changes = msgspec.json.decode(text)
+def understood(text: str) -> tuple[str, Commit] | None:
+    """Who said it, and what; None if it was none of us. A kind of change that a newer version has may be anything."""
+    try:
+        name, revision, changes = msgspec.json.decode(text, type=tuple[str, int, list[list[Any]]])
+    except msgspec.DecodeError:
+        return None
     return name, Commit(revision, list(map(_change, changes)), name)
 
 
@@ -112,7 +115,7 @@ def _in_parts(ids: frozenset[int]) -> Iterator[frozenset[int]]:
 
 
 def _change(encoded: list[Any]) -> Change:
-    kind = _kinds.get(encoded[0])
+    kind = _kinds.get(str(encoded[0])) if encoded else None
     if kind is None:
         return MuchChanged()
     try:
@@ -168,17 +171,29 @@ class Listener:
             except (psycopg.Error, OSError) as error:
                 log.warning("changes of other processes cannot be heard for now", reason=str(error).strip())
                 await asyncio.sleep(AGAIN_AFTER)
+            except Exception:  # whatever it was, who does not listen any more would never know what others do
+                log.exception("hearing other processes failed, and is begun anew")
+                await asyncio.sleep(AGAIN_AFTER)
 
     async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
         while True:
-            async for notification in connection.notifies(timeout=LOOK_EVERY, stop_after=1):
-                self.true_until = self._clock.now()
-                name, commit = understood(notification.payload)
-                if name != self._own_name:
-                    self._hear(commit)
-                break
-            else:
+            # To its end: those that arrive together with the first would be lost with whoever leaves before.
+            notifications = connection.notifies(timeout=LOOK_EVERY, stop_after=1)
+            said = [notification.payload async for notification in notifications]
+            are_ours = [self._understands(each) for each in said]
+            if not (said and all(are_ours)):
                 await self._catch_up(connection)
+
+    def _understands(self, said: str) -> bool:
+        """Hands on what was said, by one of us."""
+        heard = understood(said)
+        if heard is None:
+            return False
+        self.true_until = self._clock.now()
+        name, commit = heard
+        if name != self._own_name:
+            self._hear(commit)
+        return True
 
     async def _catch_up(self, connection: psycopg.AsyncConnection[Any]) -> None:
         asked_at = time.monotonic()

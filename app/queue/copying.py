@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -22,6 +23,7 @@ from app.queue.database import Database, DatabaseTrouble
 from app.queue.engine_fact import ENGINE
 from app.queue.schema import HEAD, UNFINISHED_COPY, require_current, version_of, version_table
 from app.queue.status import Status
+from app.queue.storage_faults import explained
 from app.queue.tables import document, metadata, sequence, step_job, worker_job
 
 ROWS_AT_ONCE = 1_000
@@ -93,8 +95,17 @@ def _refuse_work(reading: Connection, source: Database) -> None:
         )
 
 
+@contextmanager
+def _writing(target: Database) -> Iterator[Connection]:
+    try:
+        with target.writing.begin() as connection:
+            yield connection
+    except sa.exc.DBAPIError as error:
+        raise CopyRefused(f"{target} cannot be written: {explained(error)}. Then copy again.") from error
+
+
 def _prepare(target: Database, revision: int) -> None:
-    with target.writing.begin() as connection:
+    with _writing(target) as connection:
         found = version_of(connection)
         if found == UNFINISHED_COPY:
             copied_from = sa.select(sequence.c.value).where(sequence.c.name == COPIED_FROM)
@@ -118,7 +129,7 @@ def _copy_table(reading: Connection, target: Database, table: sa.Table) -> Itera
     query = sa.select(table).order_by(*table.primary_key.columns).offset(done)
     with reading.execute(query.execution_options(yield_per=ROWS_AT_ONCE)) as found:
         for batch in found.mappings().partitions():
-            with target.writing.begin() as connection:
+            with _writing(target) as connection:
                 connection.execute(sa.insert(table), list(map(dict, batch)))
                 if table is document and not target.is_sqlite:  # which indexes by itself what is inserted
                     postgres_document_index.learn(connection, ((row["id"], row["title"], row["body"]) for row in batch))
@@ -127,8 +138,9 @@ def _copy_table(reading: Connection, target: Database, table: sa.Table) -> Itera
 
 
 def _compare(reading: Connection, target: Database, table: sa.Table) -> None:
+    ours = _fingerprint(reading, table)
     with target.read() as there:
-        ours, theirs = _fingerprint(reading, table), _fingerprint(there, table)
+        theirs = _fingerprint(there, table)
     if ours != theirs:
         raise CopyRefused(
             f"The copy of {table.name} is not what it was made from: {ours[0]:,} rows there, {theirs[0]:,} here, or "
@@ -154,7 +166,7 @@ def _plain(value: Any) -> Any:
 
 
 def _finish(target: Database, numbers: Any) -> None:
-    with target.writing.begin() as connection:
+    with _writing(target) as connection:
         connection.execute(sa.delete(sequence))
         connection.execute(sa.insert(sequence), [{"name": row.name, "value": row.value} for row in numbers])
         if not target.is_sqlite:

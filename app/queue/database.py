@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote, urlencode
 
 import msgspec
 import sqlalchemy as sa
@@ -24,7 +25,7 @@ from sqlalchemy.pool import QueuePool
 from app.queue.clock import Clock
 from app.queue.kept_runs import KeptRuns
 from app.queue.sqlite_files import damage_in
-from app.queue.storage_faults import WAYS_OUT, Fault, fault_of
+from app.queue.storage_faults import WAYS_OUT, Fault, cause_of, explained, fault_of, to_do_about
 
 Synchronous = Literal["NORMAL", "FULL"]
 
@@ -38,7 +39,13 @@ _PATH = "path:"
 OLDEST_POSTGRES = 15
 _WRITE_LOCK = 0x57E9_61A5
 """The advisory lock that a transaction which writes holds to its end."""
-_LOST_AFTER = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+_LOST_AFTER = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 """After how long without an answer a connection counts as lost, as libpq wants to hear it."""
 _LONGEST_SILENCE = 10.0
 """Seconds that a transaction may be silent; the server then ends its session, and so lets go of the write lock."""
@@ -149,8 +156,9 @@ class Database:
     @property
     def libpq_url(self) -> str:
         """The URL of a PostgreSQL database as its own library has it, with when to give a connection up."""
-        url = self.url.update_query_dict({name: str(value) for name, value in _LOST_AFTER.items()})
-        return url.set(drivername="postgresql").render_as_string(hide_password=False)
+        _, named = self.writing.dialect.create_connect_args(self.url)
+        said = {name: value for name, value in named.items() if isinstance(value, str | int)}  # the rest is for psycopg
+        return f"postgresql://?{urlencode(said | _LOST_AFTER, quote_via=quote)}"  # in which a + is no space
 
     def __str__(self) -> str:
         return str(self.path) if self.path else without_secrets(self.url)
@@ -166,8 +174,9 @@ class Database:
             fault = fault_of(error)
             if fault is None or fault is Fault.READ_ONLY:
                 raise
-            told = f"{self} cannot be read: {error.orig}; {WAYS_OUT[fault]}"
-            raise ReadFailed(told, fault, str(error.orig)) from error
+            cause = cause_of(error)
+            to_do = to_do_about(cause) if fault is Fault.AWAY else None
+            raise ReadFailed(f"{self} cannot be read: {cause}; {to_do or WAYS_OUT[fault]}", fault, cause) from error
 
     def trouble(self) -> str | None:
         """Why the database cannot be read; None when it can."""
@@ -177,7 +186,7 @@ class Database:
         except ReadFailed as error:
             return str(error)
         except sa.exc.DBAPIError as error:
-            return f"{self} cannot be read: {error.orig}"
+            return f"{self} cannot be read: {explained(error)}"
         return None
 
     def damage(self, seconds: float | None = None) -> str | None:
@@ -221,13 +230,20 @@ class Database:
 
     def _postgres(self, read_only: bool, options: dict[str, Any]) -> Engine:
         session = _SESSION.format(silence=f"{round(1000 * self._silence)}ms") + (_READS if read_only else _WRITES)
+        if told := self.url.normalized_query.get("options"):
+            session = " ".join((*told, session))
         engine = sa.create_engine(
             self.url,
             isolation_level="REPEATABLE READ" if read_only else "AUTOCOMMIT",  # a BEGIN of its own, below
-            connect_args={**_LOST_AFTER, "connect_timeout": 5, "application_name": "stepglass", "options": session},
+            connect_args={**_LOST_AFTER, "application_name": "stepglass", "options": session},
             pool_pre_ping=read_only,
             **options,
         )
+
+        def suits(connection: Any, _record: object) -> None:
+            self._refuse_unsuited(connection)
+
+        sa.event.listen(engine, "connect", suits, insert=True)
         if not read_only:
 
             @sa.event.listens_for(engine, "connect")
@@ -244,6 +260,22 @@ class Database:
                 connection.info[_TOLD_AT] = told_at
 
         return engine
+
+    def _refuse_unsuited(self, connection: Any) -> None:
+        """Raises DatabaseTrouble for a server that is too old, and a database that does not hold all texts."""
+        version, encoding = connection.info.server_version, connection.info.parameter_status("server_encoding")
+        if version >= 10_000 * OLDEST_POSTGRES and encoding == "UTF8":
+            return
+        connection.close()
+        if encoding != "UTF8":
+            raise DatabaseTrouble(
+                f"{self} has the encoding {encoding}, in which not every text can be stored. Make one with UTF8: "
+                f"CREATE DATABASE name OWNER user ENCODING 'UTF8' TEMPLATE template0"
+            )
+        raise DatabaseTrouble(
+            f"{self} is PostgreSQL {version // 10_000}.{version % 10_000}; Stepglass needs {OLDEST_POSTGRES} or newer. "
+            f"Upgrade that server, or name another one."
+        )
 
     def _tune_sqlite(self, engine: Engine, read_only: bool) -> None:
         pragmas = ["busy_timeout=5000", "foreign_keys=ON", f"synchronous={self._synchronous}", "temp_store=MEMORY"]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from app.queue import postgres_document_index
 from app.queue.database import Database, DatabaseTrouble
-from app.queue.storage_faults import cause_of
+from app.queue.storage_faults import explained
 from app.queue.tables import metadata, sequence
 
 HEAD = "0016"
@@ -56,7 +56,7 @@ def bring_up_to_date(database: Database) -> None:
         else:
             migrate(database)
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
-        raise DatabaseTrouble(f"{database} cannot be opened for writing: {cause_of(error)}") from error
+        raise DatabaseTrouble(f"{database} cannot be opened for writing: {explained(error)}") from error
 
 
 def require_current(database: Database) -> None:
@@ -66,7 +66,7 @@ def require_current(database: Database) -> None:
         with database.read() as connection:
             found, works_from = version_of(connection), _works_from(connection)
     except sa.exc.DBAPIError as error:
-        raise DatabaseTrouble(f"{database} cannot be read: {error.orig}") from error
+        raise DatabaseTrouble(f"{database} cannot be read: {explained(error)}") from error
     _refuse_newer(database, found, works_from)
     if found is None or found < HEAD:
         raise DatabaseTrouble(f"{database} has schema {found}, not {HEAD}; `stepglass serve` brings it up to date")

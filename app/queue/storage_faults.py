@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from enum import StrEnum
 
@@ -70,9 +71,52 @@ def may_come_back(error: BaseException) -> bool:
     return isinstance(cause, sqlite3.Error) and _code(cause) in _UNSYNCED
 
 
+_TO_DO = (
+    (
+        r"(password|peer|ident|md5|scram).* authentication failed|no password supplied",
+        "see to the user and the password: in the URL (there an @ is written %40, a / %2F), in the environment "
+        "(PGPASSWORD) or in ~/.pgpass",
+    ),
+    (
+        r'database ".*" does not exist',
+        "a superuser makes it: CREATE DATABASE name OWNER user ENCODING 'UTF8' TEMPLATE template0",
+    ),
+    (r'role ".*" does not exist', "a superuser makes it: CREATE ROLE name LOGIN"),
+    (r"permission denied|must be owner", "let its user own the database: ALTER DATABASE name OWNER TO user"),
+    (r"pg_hba\.conf", "let it in by a line in the pg_hba.conf of the server"),
+    (r"\bSSL\b|sslmode|sslrootcert|certificate", "see to what the URL says of TLS: sslmode, sslrootcert"),
+    (
+        r"unsupported startup parameter",
+        "connect to PostgreSQL itself: no pooler passes on what sessions are told",
+    ),
+    (r"invalid .*(option|value)|unrecognized .*parameter", "see to what follows the ? in the URL"),
+    (r"too many (clients|connections)|connection slots", "raise its max_connections, or stop what uses it"),
+    (r"(relation|type) .* already exists", "name a database that nothing else has tables in"),
+    (
+        r"failed to resolve|could not translate|refused|timeout expired|unreachable|no route|no such file",
+        "see to host and port, and that the server runs",
+    ),
+)
+
+
+def to_do_about(cause: str) -> str | None:
+    """What helps when PostgreSQL says that; None if that is not known."""
+    return next((to_do for said, to_do in _TO_DO if re.search(said, cause, re.IGNORECASE)), None)
+
+
 def cause_of(error: BaseException) -> str:
-    """In the words of the database."""
-    return str((error.orig if isinstance(error, DBAPIError) else None) or error)
+    """In the words of the database, in one line."""
+    said = (error.orig if isinstance(error, DBAPIError) else None) or error
+    primary = getattr(getattr(said, "diag", None), "message_primary", None)  # without the statement
+    lines = [" ".join(line.split()) for line in str(primary or said).splitlines()]
+    return " ".join(dict.fromkeys(line for line in lines if line))  # libpq says some things twice
+
+
+def explained(error: BaseException) -> str:
+    """The cause, and what helps."""
+    cause = cause_of(error)
+    to_do = to_do_about(cause) if isinstance(error, DBAPIError) and not isinstance(error.orig, sqlite3.Error) else None
+    return f"{cause}; {to_do}" if to_do else cause
 
 
 def _code(error: sqlite3.Error) -> int:
