@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 import app.queue.database
 from app.cli import cli
+from app.cli.serve import _config, _Server
 from app.cli.worker import _work
 from app.queue.database import Database
 from app.queue.storage_faults import to_do_about
@@ -171,3 +173,29 @@ async def test_a_worker_that_waits_for_its_database_ends_when_it_is_told_to(caps
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().remove_signal_handler(number)
     assert capsys.readouterr().out == "Worker w has ended before it began to work\n"
+
+
+def test_a_server_that_waits_for_its_database_ends_when_it_is_told_to(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ended, told = list[str](), list[bool]()
+
+    async def waits(scope: Any, receive: Any, send: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(scope["type"])
+            await send({"type": "lifespan.startup.failed", "message": "Traceback"})
+
+    async def ready() -> None:
+        raise AssertionError("it was told to end before that")
+
+    usual = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises at its end what it was sent
+    try:
+        _Server(_config(waits), ready, told.append).run(sockets=[])
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+        logging.getLogger("uvicorn.error").disabled = False
+    assert (ended, told, caplog.text) == (["lifespan"], [], "")
+    assert capsys.readouterr().out == "Stepglass has ended before it served\n"

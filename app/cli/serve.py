@@ -89,6 +89,7 @@ class _Server(uvicorn.Server):
         self._ready = ready
         self._told_to_stop = told_to_stop
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._stopping = Stopping(self._stop)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -100,6 +101,8 @@ class _Server(uvicorn.Server):
         self.force_exit = hurry  # does not wait for open connections; see shutdown for what else it does
         if self._loop:
             self._loop.call_soon_threadsafe(self._told_to_stop, hurry)
+        elif self._starting:  # it may wait for a database that has just gone away
+            self._starting.get_loop().call_soon_threadsafe(self._starting.cancel)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
@@ -107,7 +110,13 @@ class _Server(uvicorn.Server):
             await self.lifespan.shutdown()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        self._starting = asyncio.create_task(super().startup(sockets))
+        await asyncio.wait([self._starting])
+        if self._starting.cancelled():
+            self.lifespan.logger.disabled = True  # it would tell at length what was left, and that is of no interest
+            click.echo("Stepglass has ended before it served")
+            return
+        self._starting.result()
         if self.started:
             self._loop = asyncio.get_running_loop()
             await self._ready()
