@@ -10,6 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from tests.forked import Forked, is_as_here
 
 COMMAND = [sys.executable, "-m", "app.cli"]
 
@@ -35,10 +39,13 @@ log_delay_ms = 20
 """
 
 
+Process = subprocess.Popen[str] | Forked
+
+
 @dataclass
 class Server:
     url: str
-    process: subprocess.Popen[str]
+    process: Process
 
     def stop(self) -> int:
         """Asks it to stop as Ctrl-C or a service manager would; returns its exit status."""
@@ -55,25 +62,33 @@ def definitions(folder: Path) -> Path:
     return folder
 
 
-def stepglass(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**clean_environment(), **environment},
-    )
+def stepglass(
+    *arguments: str | Path,
+    program: Sequence[str | Path] | None = None,
+    cwd: Path | None = None,
+    **environment: str,
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command to its end. `program`: COMMAND starts it anew, None may fork what has imported it."""
+    with TemporaryFile("w+") as said, TemporaryFile("w+") as complained:
+        process = begun(*arguments, program=program, cwd=cwd, stdout=said, stderr=complained, **environment)
+        try:
+            status = process.wait(timeout=60)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        for file in (said, complained):
+            file.seek(0)
+        return subprocess.CompletedProcess(["stepglass", *arguments], status, said.read(), complained.read())
 
 
 @contextmanager
 def serving(
-    data: Path, *options: str | Path, program: Sequence[str | Path] = COMMAND, **environment: str
+    data: Path, *options: str | Path, program: Sequence[str | Path] | None = None, **environment: str
 ) -> Iterator[Server]:
-    """A server on that data directory and any free port, until the end of the block."""
-    command = [*map(str, program), "serve", "--port", "0", "--data", str(data), *map(str, options)]
+    """A server on that data directory and any free port, until the end of the block. `program`: see `stepglass`."""
     # Its stderr comes with the test's, so that a server that does not start says why.
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**clean_environment(), **environment})
+    process = begun("serve", "--port", "0", "--data", data, *options, program=program, **environment)
     assert process.stdout
     with process.stdout:
         try:
@@ -84,6 +99,28 @@ def serving(
             if process.poll() is None:
                 process.terminate()
                 process.wait(timeout=30)
+
+
+def begun(
+    *arguments: str | Path,
+    program: Sequence[str | Path] | None = None,
+    cwd: Path | None = None,
+    stdout: IO[str] | None = None,
+    stderr: IO[str] | None = None,
+    **environment: str,
+) -> Process:
+    """A process of the command that has begun. Its stdout is there to be read, unless it goes to a file."""
+    told, whole = [*map(str, arguments)], {**clean_environment(), **environment}
+    if program is None and is_as_here(whole):
+        return Forked(told, whole, cwd, stdout, stderr)
+    return subprocess.Popen(
+        [*map(str, program or COMMAND), *told],
+        cwd=cwd,
+        stdout=stdout or subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env=whole,
+    )
 
 
 def clean_environment() -> dict[str, str]:

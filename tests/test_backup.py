@@ -19,7 +19,7 @@ from app.queue.run_plan import StepPlan
 from app.queue.schema import bring_up_to_date
 from tests.queue.conftest import Queue
 from tests.queue.storage_faults import damaged_file
-from tests.stepglass import serving, stepglass
+from tests.stepglass import COMMAND, serving, stepglass
 
 STEP = StepPlan("one", "trial")
 
@@ -76,7 +76,7 @@ async def test_a_backup_under_load_has_everything_acknowledged_before_it_began(
 def test_the_command_backs_up_a_server_that_runs_and_restores_when_it_has_stopped(tmp_path: Path) -> None:
     data, file = tmp_path / "data", tmp_path / "monday.db"
     with serving(data):
-        made = stepglass("backup", file, "--data", data)
+        made = stepglass("backup", file, "--data", data, program=COMMAND)
         assert (made.returncode, made.stderr) == (0, "")
         assert made.stdout.startswith(f"{file}: revision 1, ")
         refused = called("restore", file, "--data", data)

@@ -6,13 +6,13 @@ import sqlite3
 from pathlib import Path
 
 from app import __version__
-from tests.stepglass import definitions, serving, stepglass
+from tests.stepglass import COMMAND, definitions, serving, stepglass
 
 
 def test_a_database_that_agrees(tmp_path: Path) -> None:
     where = ("--data", tmp_path / "data")
     assert stepglass("run", "quick", *where, "--definitions", definitions(tmp_path / "definitions")).returncode == 0
-    checked = stepglass("check", *where)
+    checked = stepglass("check", *where, program=COMMAND)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert checked.stdout.strip().endswith("everything agrees")
 
@@ -42,7 +42,7 @@ def test_where_there_is_no_database_nothing_is_made(tmp_path: Path) -> None:
 
 def test_valid_definitions(tmp_path: Path) -> None:
     files = sorted(definitions(tmp_path).iterdir())
-    checked = stepglass("definitions", "check", *files)
+    checked = stepglass("definitions", "check", *files, program=COMMAND)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert checked.stdout.splitlines() == [f"{file}: valid, 1 step" for file in files]
 
@@ -60,16 +60,16 @@ def test_each_problem_is_told_with_file_line_and_key(tmp_path: Path) -> None:
 
 
 def test_the_version() -> None:
-    assert stepglass("--version").stdout == f"stepglass, version {__version__}\n"
+    assert stepglass("--version", program=COMMAND).stdout == f"stepglass, version {__version__}\n"
 
 
 def test_an_unknown_command_is_bad_usage() -> None:
-    ran = stepglass("launch")
+    ran = stepglass("launch", program=COMMAND)
     assert ran.returncode == 2
     assert "No such command 'launch'" in ran.stderr
 
 
 def test_help_lists_the_commands() -> None:
-    said = stepglass("--help").stdout
+    said = stepglass("--help", program=COMMAND).stdout
     for command in ("serve", "run", "definitions", "check"):
         assert f"\n  {command} " in said

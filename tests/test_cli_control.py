@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from app.cli import cli
 from app.queue import audit
 from app.queue.database import Database
-from tests.stepglass import serving, stepglass
+from tests.stepglass import COMMAND, serving, stepglass
 from tests.web.histories import write_history
 
 FINISHED, CANCELLED = 1, 12
@@ -103,7 +103,7 @@ def test_a_directory_without_a_database_is_left_as_it_is(tmp_path: Path) -> None
 
 def test_the_server_that_owns_the_data_is_asked(data: Path) -> None:
     with serving(data, "--slots", "0") as server:
-        paused = stepglass("pause", "--queue", "--data", data)
+        paused = stepglass("pause", "--queue", "--data", data, program=COMMAND)
         assert (paused.returncode, paused.stdout, paused.stderr) == (0, "the queue is paused; what runs finishes\n", "")
         (pause,) = httpx.get(f"{server.url}/api/pauses", trust_env=False).json()["pauses"]
         assert (pause["what"], pause["who"]) == ("the queue", getpass.getuser())

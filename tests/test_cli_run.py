@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.stepglass import COMMAND, Server, definitions, serving, stepglass
+from tests.stepglass import COMMAND, Process, Server, begun, definitions, serving, stepglass
 
 
 @pytest.fixture
@@ -89,13 +88,13 @@ def test_bad_usage_is_told_and_nothing_started(where: list[str], arguments: list
     assert "Traceback" not in ran.stderr
 
 
-def follow(definition: str, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([*COMMAND, "run", definition, *arguments], stdout=subprocess.PIPE, text=True)
+def follow(definition: str, *arguments: str, program: list[str] | None = None) -> Process:
+    return begun("run", definition, *arguments, program=program)
 
 
 @pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_cancels_the_run(where: list[str], interruption: signal.Signals) -> None:
-    with follow("endless", *where) as running:
+    with follow("endless", *where, program=COMMAND) as running:
         assert running.stdout
         assert running.stdout.readline().startswith("work running")
         running.send_signal(interruption)
@@ -121,12 +120,11 @@ def test_paths_mean_the_same_there_as_here(where: list[str], tmp_path: Path) -> 
     mine = tmp_path / "here" / "mine.toml"
     mine.write_text((tmp_path / "definitions" / "quick.toml").read_text().replace("quick", "mine"))
     with serving(tmp_path / "data", *where[2:]):
-        command = [*COMMAND, "run", "codebase_classify", "--set", "folder=code", "--json", *where[:2]]
-        ran = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, timeout=60)
+        named = ("codebase_classify", "--set", "folder=code", "--json")
+        ran = stepglass("run", *named, *where[:2], cwd=folder.parent)
         assert ran.returncode == 0, ran.stderr
         assert json.loads(ran.stdout)["parameters"]["folder"] == str(folder)
-        command = [*COMMAND, "run", "mine.toml", *where[:2]]
-        ran = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, timeout=60)
+        ran = stepglass("run", "mine.toml", *where[:2], cwd=folder.parent)
         assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "mine completed: the only step completed")
 
 

@@ -17,7 +17,7 @@ from app.queue.database import Database
 from app.queue.models import Kind
 from app.queue.snapshot import JobFilter, Snapshot
 from app.queue.status import Status
-from tests.stepglass import definitions, serving, stepglass
+from tests.stepglass import COMMAND, definitions, serving, stepglass
 
 
 def refused(*arguments: str | Path, **environment: str) -> str:
@@ -31,7 +31,7 @@ def refused(*arguments: str | Path, **environment: str) -> str:
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_cleanly_when_told_to(tmp_path: Path, stop: signal.Signals) -> None:
-    with serving(tmp_path) as server:
+    with serving(tmp_path, program=COMMAND) as server:
         assert httpx.get(f"{server.url}/healthz", trust_env=False).json()["status"] == "ok"
         server.process.send_signal(stop)
         assert server.process.wait(timeout=30) == 0

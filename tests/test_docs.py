@@ -13,7 +13,7 @@ from app import steps
 from app.settings import Settings, variable
 from app.work.definitions import load_definition
 from app.work.registry import StepTypes
-from tests.stepglass import stepglass
+from tests.stepglass import COMMAND, stepglass
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,7 +41,7 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
 def test_every_command_of_the_readme_exists() -> None:
     named = set(re.findall(r"`stepglass ([a-z]+)", README))
     assert named
-    helped = stepglass("--help").stdout
+    helped = stepglass("--help", program=COMMAND).stdout
     assert {name for name in named if not re.search(rf"^  {name}\b", helped, re.MULTILINE)} == set()
 
 

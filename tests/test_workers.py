@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,14 +25,13 @@ from app.queue.snapshot import Snapshot
 from app.settings import Settings
 from app.web.access import NotStartable
 from app.working import open_worker
-from tests.stepglass import COMMAND, clean_environment, definitions, serving
+from tests.stepglass import COMMAND, Process, begun, definitions, serving
 
 
 @contextmanager
-def working(address: str, *options: str | Path) -> Iterator[subprocess.Popen[str]]:
+def working(address: str, *options: str | Path) -> Iterator[Process]:
     """A worker that is ready, until the end of the block."""
-    command = [*COMMAND, "worker", "--database", address, *map(str, options)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment())
+    process = begun("worker", "--database", address, *options, program=COMMAND)
     assert process.stdout
     with process.stdout:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from tests.bench.rig import show
-from tests.stepglass import serving
+from tests.stepglass import COMMAND, serving
 
 FILES = 5_000
 ASSESSED = 3_000
@@ -42,7 +42,7 @@ def test_codebase_assess(tmp_path: Path) -> None:
 
 def _measure(definition: str, source: Path, data: Path, files: int, target: int) -> None:
     """Seconds of a run of the definition over `source`, and what the queue page takes meanwhile."""
-    with serving(data) as server, httpx.Client(base_url=server.url) as client:
+    with serving(data, program=COMMAND) as server, httpx.Client(base_url=server.url) as client:
         began = time.perf_counter()
         start = {"definition": definition, "parameters": {"folder": str(source)}}
         url = client.post("/api/jobs", json=start).json()["url"]

@@ -23,7 +23,7 @@ from app.queue.store.plan import claim_plans
 from app.queue.store.start import start
 from app.queue.writer import Writer
 from tests.bench.rig import median_of, show
-from tests.stepglass import serving
+from tests.stepglass import COMMAND, serving
 
 BATCH, WORDS_EACH, VOCABULARY = 500, 400, 20_000
 SEARCHES = ("river", "word1", "every", "word199*", "word7 word9", '"word1 word2"', "word19999", "none-like-it", "=>")
@@ -55,7 +55,10 @@ def test_documents_on_postgres(tmp_path: Path, postgres_database: str, documents
 
 def _measure_pages(folder: Path, documents: int, *arguments: str) -> None:
     where = " on PostgreSQL" if arguments else ""
-    with serving(folder, *arguments) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+    with (
+        serving(folder, *arguments, program=COMMAND) as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
         for path in (each.format(middle=documents // 2) for each in PAGES):
             _time(client, path)
             figure, all_of_them = median_of(9, lambda _, path=path: _time(client, path))  # type: ignore[misc]

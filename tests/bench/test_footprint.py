@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.bench.rig import median_of, show
-from tests.stepglass import Server, serving
+from tests.stepglass import COMMAND, Server, serving
 
 MANY = """
 id = "many"
@@ -28,7 +28,7 @@ def test_ready(tmp_path: Path) -> None:
 
     def once(folder: Path) -> float:
         began = time.perf_counter()
-        with serving(folder) as server:
+        with serving(folder, program=COMMAND) as server:
             httpx.get(f"{server.url}/healthz").raise_for_status()
             return time.perf_counter() - began
 
@@ -44,7 +44,7 @@ def test_resident_memory(tmp_path: Path) -> None:
     definitions = tmp_path / "definitions"
     definitions.mkdir()
     (definitions / "many.toml").write_text(MANY)
-    with serving(tmp_path / "data", "--definitions", definitions, "--slots", "200") as server:
+    with serving(tmp_path / "data", "--definitions", definitions, "--slots", "200", program=COMMAND) as server:
         before = _resident(server)
         began = time.perf_counter()
         url = httpx.post(f"{server.url}/api/jobs", json={"definition": "many"}).json()["url"]

@@ -16,7 +16,7 @@ from app.queue.store.logging import Line, log
 from app.queue.store.plan import NewItem, claim_plans, plan
 from app.queue.store.start import start
 from tests.bench.rig import median_of, show
-from tests.stepglass import Server, serving
+from tests.stepglass import COMMAND, Server, serving
 from tests.web.stage import NOON, open_access
 
 LEVELS = ["info"] * 80 + ["debug"] * 10 + ["warn"] * 8 + ["error"] * 2
@@ -31,7 +31,7 @@ SEARCHES = ("file_{middle}.py", "no-such-text", "as+test", "classified")
 def test_log_pages(tmp_path: Path, lines: int) -> None:
     """Targets: each page under 30 ms and 1.5 times its time at 1,000 lines; a first search under 1 s."""
     asyncio.run(_write(tmp_path, lines))
-    with serving(tmp_path) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+    with serving(tmp_path, program=COMMAND) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         for path in [*(STEP + query for query in WINDOWS), *OTHERS]:
             path = path.format(middle=lines // 2)
             _time(client, path)

@@ -25,7 +25,7 @@ from tests.bench.rig import items_per_second_on, show, starts
 from tests.bench.test_latency import MARKER, delays_in_browser, percentile
 from tests.bench.test_million import ENOUGH, FEW, MANY, measure_all
 from tests.postgres import new_database, throwaway_cluster
-from tests.stepglass import Server, serving
+from tests.stepglass import COMMAND, Server, serving
 from tests.web.theatre import Theatre
 
 pytestmark = pytest.mark.timeout(1800)
@@ -127,7 +127,7 @@ def _viewed(url: str, folder: Path) -> Iterator[None]:
     """A server that works on nothing and shows the queue to a viewer."""
     folder.mkdir()
     with (
-        serving(folder, "--database", _given(url), "--engine", "embedded", "--slots", "0") as server,
+        serving(folder, "--database", _given(url), "--engine", "embedded", "--slots", "0", program=COMMAND) as server,
         reading(server.url, {"/queue/stream": 1}, folder / "arrivals"),
     ):
         yield
@@ -143,7 +143,7 @@ def _two_servers(url: str, folder: Path) -> Iterator[tuple[Server, Observed]]:
     observed = Observed(folder / "observed")
     with (
         serving(folder / "b", *options, program=observed.program),
-        serving(folder / "a", *options, "--slots", "0") as a,
+        serving(folder / "a", *options, "--slots", "0", program=COMMAND) as a,
     ):
         yield a, observed
 

@@ -1,8 +1,4 @@
-"""Puts a stage on: starts it as a process on a free loopback port, speaks to it, stops it.
-
-The processes are forked off one that has imported the stage, as there are a hundred of them and the import takes a
-second.
-"""
+"""Puts a stage on: starts it as a process on a free loopback port, speaks to it, stops it."""
 
 from __future__ import annotations
 
@@ -16,10 +12,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.forked import FORKING
 from tests.web import stage
-
-FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload([stage.__name__])
 
 
 class Theatre:
