@@ -51,16 +51,13 @@ def _claim(
     changes = distinct(transaction.changes)
     released = {change.step_id: change for change in changes if isinstance(change, StepReleased)}
     added = {change.step_id: change for change in changes if _adds_work(change)}
-    known = [step for step in steps_of(transaction, [*released, *added]) if step.type in offered]
     transaction.changes[:] = [each for each in changes if not isinstance(each, StepReleased) and not _adds_work(each)]
 
-    plans: list[ClaimedPlan] = []
-    if to_plan := [step.step_id for step in known if step.step_id in released]:
-        plans = claim_plans(transaction, most_plans, by, only=to_plan)
+    plans = claim_plans(transaction, most_plans, by, offered, only=released) if released else []
     planned = {plan.step.step_id for plan in plans}
     transaction.changes += [change for step_id, change in released.items() if step_id not in planned]
 
-    steps = [step for step in known if step.step_id in added]
+    steps = [step for step in steps_of(transaction, list(added)) if step.type in offered]
     wanted = shares(steps, {step.step_id: added[step.step_id].items for step in steps})
     items = claim_of(transaction, [step for step in steps if step.step_id in wanted], wanted, by).items
     taken = Counter(item.step_id for item in items)

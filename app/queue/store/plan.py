@@ -50,8 +50,14 @@ _ready = (
     .order_by(manager_job.c.priority.desc(), step_job.c.id)
     .limit(bindparam("most"))
 )
-_ready_and_offered = _ready.where(among(step_job.c.type, "types"))
-_ready_of_these = _ready.where(among(step_job.c.id, "step_ids"))
+_is_offered, _is_meant = among(step_job.c.type, "types"), among(step_job.c.id, "step_ids")
+_READY = {
+    (False, False): _ready,
+    (False, True): _ready.where(_is_meant),
+    (True, False): _ready.where(_is_offered),
+    (True, True): _ready.where(_is_offered, _is_meant),
+}
+"""By whether only some step types are offered, and only some steps meant."""
 _claim_plan = (
     update(step_job)
     .where(step_job.c.id == bindparam("of_step"), step_job.c.ready, step_job.c.status.in_(ACTIVE))
@@ -123,16 +129,15 @@ def claim_plans(
     """Takes up to that many steps that wait to be planned; each is running from now on, and so is its run. `by`: the
     owner who plans them. `offered`: the step types that the claimer knows, if not all; the others wait for somebody who
     does, and say so. `only`: no other steps than these are meant."""
+    values: dict[str, Any] = {"most": most}
+    if offered is not None:
+        values["types"] = sorted(offered)
     if only is not None:
-        these = {"most": most, "step_ids": sorted(only)}
-        step_ids = transaction.connection.execute(_ready_of_these, these).scalars().all()
-    elif offered is None:
-        step_ids = transaction.connection.execute(_ready, {"most": most}).scalars().all()
-    else:
-        known = {"most": most, "types": sorted(offered)}
-        step_ids = transaction.connection.execute(_ready_and_offered, known).scalars().all()
-        if len(step_ids) < most:
-            note_not_offered(transaction, offered)  # no other can be left
+        values["step_ids"] = sorted(only)
+    ready = _READY[offered is not None, only is not None]
+    step_ids = transaction.connection.execute(ready, values).scalars().all()
+    if offered is not None and only is None and len(step_ids) < most:
+        note_not_offered(transaction, offered)  # no other can be left
     claimed = (_claim_one_plan(transaction, step_id, by or here()) for step_id in step_ids)
     return [plan for plan in claimed if plan]
 
