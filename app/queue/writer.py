@@ -130,7 +130,8 @@ class Writer:
         self.storage = Storage(str(database), lambda: self(try_out), database.damage, database.clock.now)
         self.follow_up: Callable[[Transaction], Followed | None] | None = None
         """Called in the thread of the writer, in every transaction that changes something, after its operations: it may
-        go on from what these changed. What it returns is called on the event loop, after `on_commit`."""
+        go on from what these changed. What it returns is called on the event loop, after `on_commit`. If it fails, the
+        transaction goes without it."""
         self._followed: Followed | None = None
         self.committed_at: float | None = None
         """When the last batch was committed."""
@@ -215,10 +216,10 @@ class Writer:
         """Raises whatever keeps the batch from being stored, once that is certain; or OutcomeUnknown."""
         try:
             transaction = self._performed(connection, batch)
+            if transaction and not self._is_followed_up(transaction):
+                transaction = self._performed(connection, batch)
             if transaction is None:
                 return None
-            if transaction.changes and (follow_up := self.follow_up):
-                self._followed = follow_up(transaction)
             changes = distinct(transaction.changes)
             said = self._announce(connection, changes) if self._announce and changes else None
             revision, mark = self._marks.leave(connection, bool(changes), transaction.now, said)
@@ -246,6 +247,21 @@ class Writer:
         for operation in batch:
             self._perform(operation, transaction)
         return transaction
+
+    def _is_followed_up(self, transaction: Transaction) -> bool:
+        """False if that failed. It is none of the batch's fault: all is undone, for the batch to be performed alone."""
+        follow_up = self.follow_up
+        if follow_up is None or not transaction.changes:
+            return True
+        try:
+            self._followed = follow_up(transaction)
+        except Exception as error:
+            if fault_of(error):
+                raise
+            log.exception("what was to follow a change failed, and is left out")
+            transaction.connection.rollback()
+            return False
+        return True
 
     def _begun(self, connection: Connection) -> Transaction:
         _begin(connection)

@@ -11,13 +11,14 @@ import pytest
 from app.queue.changes import Change, ItemsStopped, WorkStopped
 from app.queue.database import Database
 from app.queue.run_plan import RunPlan
+from app.queue.snapshot import JobFilter, Snapshot
 from app.queue.status import Status
 from app.queue.store.eager import ClaimedEagerly
 from app.queue.store.owners import NewOwner, open_owner, take_over
 from app.queue.store.plan import NewItem, claim_plans, plan
 from app.queue.store.retry import Again, retry
 from app.queue.store.start import start
-from app.queue.writer import Commit, WriteFailed, Writer
+from app.queue.writer import Commit, Transaction, WriteFailed, Writer
 from app.work.eager_claims import EagerClaims
 from app.work.registry import StepTypes
 from app.work.runner import Runner
@@ -176,19 +177,25 @@ async def test_an_offer_is_good_for_one_transaction_and_can_be_taken_back(databa
     await claiming.writer.close()
 
 
-async def test_a_claim_that_fails_lets_the_offer_be_made_anew(database: Database, monkeypatch: Any) -> None:
-    def fails(*_: Any) -> None:
-        raise OSError("no more for now")
+async def test_a_claim_that_fails_fails_nothing_else_and_lets_the_offer_be_made_anew(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(transaction: Transaction, *_: Any) -> None:
+        transaction.changes.clear()
+        raise ZeroDivisionError
 
     claiming = Claiming(database)
     step_id, attempt = await claiming.step()
     claiming.eager.offer(Room(8, 2))
-    monkeypatch.setattr("app.work.eager_claims.claim_eagerly", fails)
-    with pytest.raises(WriteFailed):
-        await claiming.writer(plan, step_id, attempt, [NewItem("a")])
+    with monkeypatch.context() as patched:
+        patched.setattr("app.work.eager_claims.claim_eagerly", fails)
+        assert await claiming.writer(plan, step_id, attempt, [NewItem("a")])
+        assert (claiming.writer.trouble, claiming.said) == (None, [])
     assert claiming.eager.withdraw()
-    monkeypatch.undo()
     claiming.eager.offer(Room(8, 2))
-    assert await until_stored(claiming.writer, plan, step_id, attempt, [NewItem("a")])
-    assert claiming.said == ["begin 1"]
+    assert await claiming.writer(plan, step_id, attempt, [NewItem("b"), NewItem("c")])
+    assert claiming.said == ["begin 2"]
+    with Snapshot.of(database) as snapshot:
+        counts = snapshot.jobs(JobFilter(kind="worker"), 10)
+    assert sorted(job.status for job in counts.jobs) == ["pending", "running", "running"]
     await claiming.writer.close()
