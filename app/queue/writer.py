@@ -321,7 +321,10 @@ class Writer:
         if outcome.commit:
             self._on_commit(outcome.commit)
         if outcome.followed:
-            outcome.followed(outcome.commit)
+            try:
+                outcome.followed(outcome.commit)
+            except Exception:  # the callers are to be answered all the same
+                log.exception("what followed a change failed")
         for operation in batch:
             if operation.future.cancelled():
                 continue

@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any
 
-from app.queue.changes import ItemsStopped, WorkStopped
+from app.queue.changes import ItemsStopped, WorkAdded, WorkStopped
 from app.queue.store.claim import ClaimedStep
 from app.queue.store.eager import ClaimedEagerly, claim_eagerly, makes_claimable
 from app.queue.writer import Commit, Followed, Transaction, Writer
-from app.work.lanes import Lane
+from app.work.lanes import Lane, share_out
 from app.work.lease import Lease
 from app.work.step_type import StepType
 from app.work.tickets_in_hand import Room
@@ -74,9 +75,10 @@ class EagerClaims:
         await self._settled.wait()
 
     def heard(self, commit: Commit) -> None:
-        """Others are heard of as soon as they have committed, and that may be before our own commit is."""
+        """Others are heard of as soon as they have committed, and that may be before our own commit is. What follows a
+        stop, such as a retry, is to be heard after it again."""
         stops = (isinstance(change, WorkStopped | ItemsStopped) for change in commit.changes)
-        if commit.by and not self._settled.is_set() and any(stops):
+        if commit.by and not self._settled.is_set() and (self._stops or any(stops)):
             self._stops.append(commit)
 
     def _take(self) -> _Offer | None:
@@ -87,8 +89,11 @@ class EagerClaims:
 
     def _follow_up(self, transaction: Transaction) -> Followed | None:
         """In the thread of the writer."""
-        if not makes_claimable(transaction) or not (offer := self._take()):
+        looked_for = any(isinstance(change, WorkAdded) and not change.items for change in transaction.changes)
+        if not (looked_for or makes_claimable(transaction)) or not (offer := self._take()):
             return None
+        if looked_for:  # what may begin now and has waited goes first, and it takes a look at all of it
+            return lambda commit: self._answer(offer.owner, None, commit)
         try:
             shares = partial(self._shares, offer.room)
             claimed = claim_eagerly(transaction, offer.owner, self._step_types, offer.room.slots, shares)
@@ -99,22 +104,27 @@ class EagerClaims:
 
     def _answer(self, owner: str, claimed: ClaimedEagerly | None, commit: Commit | None) -> None:
         self._settled.set()
-        if claimed and commit and owner == self._lease.name:
-            self._begin(claimed)
-            for stop in self._stops:
-                if stop.revision > commit.revision:
-                    self._hear(stop)
-        self._answered()
+        try:
+            if claimed and commit and owner == self._lease.name:
+                self._begin(claimed)
+                for heard in self._stops:
+                    if heard.revision > commit.revision:
+                        self._hear(heard)
+        finally:
+            self._answered()
 
     def _shares(self, room: Room, steps: Sequence[ClaimedStep], added: Mapping[int, int]) -> dict[int, int]:
-        """As many as there is room for, those of a higher priority first."""
+        """As many as there is room for: those of a higher priority first, and evenly among equals."""
         shares: dict[int, int] = {}
         slots, chunks = room.slots, room.chunks
-        for step in sorted(steps, key=lambda each: (-each.priority, each.step_id)):
-            lane = Lane(step, self._step_types[step.type])
-            share = min(added[step.step_id], slots if lane.on_loop else min(slots, chunks))
-            slots -= share
-            chunks -= 0 if lane.on_loop else share
-            if share:
-                shares[step.step_id] = share
+        lanes = sorted((Lane(step, self._step_types[step.type]) for step in steps), key=lambda lane: -lane.priority)
+        for _, equals in groupby(lanes, key=lambda lane: lane.priority):
+            peers = list(equals)
+            for lane, most in share_out([lane for lane in peers if not lane.on_loop], min(slots, chunks)):
+                shares[lane.step.step_id] = share = min(most, added[lane.step.step_id])
+                slots -= share
+                chunks -= share
+            for lane, most in share_out([lane for lane in peers if lane.on_loop], slots):
+                shares[lane.step.step_id] = share = min(most, added[lane.step.step_id])
+                slots -= share
         return shares

@@ -14,8 +14,12 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
+import structlog
+
 from app.queue.store.claim import ClaimedItem, ClaimedStep
 from app.work.step_type import Settings, StepType
+
+log = structlog.get_logger(__name__)
 
 CHUNK_SECONDS = 0.05
 """A process gets about this much work at a time: long enough to make the way worth it, too short to wait for."""
@@ -184,13 +188,13 @@ class Lanes:
         wanted = {lane.step.step_id: 0 for lane in ready}
         for _, equals in groupby(ready, key=lambda lane: lane.priority):
             peers = [lane for lane in equals if lane.allowed != 0]
-            for lane, chunks in _shares([lane for lane in peers if not lane.on_loop], free_chunks):
+            for lane, chunks in share_out([lane for lane in peers if not lane.on_loop], free_chunks):
                 most = min(free_slots, chunks * min(lane.chunk, most_in_chunk))
                 if most := most if lane.allowed is None else min(most, lane.allowed):
                     wanted[lane.step.step_id] = most
                     free_slots -= most
                     free_chunks -= chunks
-            for lane, most in _shares([lane for lane in peers if lane.on_loop], free_slots):
+            for lane, most in share_out([lane for lane in peers if lane.on_loop], free_slots):
                 share = most if lane.allowed is None else min(most, lane.allowed)
                 wanted[lane.step.step_id] = share
                 free_slots -= share
@@ -248,9 +252,12 @@ def _variant(step_type: type[StepType[Any]], settings: Mapping[str, Any]) -> typ
         return step_type.variant(step_type.settings_type.model_validate(settings))
     except ValueError:
         return step_type
+    except Exception:  # the code of a step type
+        log.exception("a step type could not say which variant of it does the work", step_type=step_type.name)
+        return step_type
 
 
-def _shares(lanes: list[Lane], free: int) -> list[tuple[Lane, int]]:
+def share_out(lanes: list[Lane], free: int) -> list[tuple[Lane, int]]:
     """Shares `free` places out as evenly as it goes; the first lanes, those that have waited longest, get what is left
     over. Places that get free one by one would else go to the oldest step alone, for as long as it has work."""
     if not lanes or free <= 0:

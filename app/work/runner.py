@@ -1,8 +1,8 @@
 """The runner: claims what is to be done and sees it through, in the process that it is part of.
 
 It never polls. The step monitor tells it of steps to plan and of items to claim, or tickets do that Procrastinate hands
-out; a clock tells of retries that fall due. `async def` handlers run on the event loop, up to `slots` at once, plain
-`def` handlers in worker processes.
+out; what comes while it has nothing to do it claims eagerly; a clock tells of retries that fall due. `async def`
+handlers run on the event loop, up to `slots` at once, plain `def` handlers in worker processes.
 """
 
 from __future__ import annotations
@@ -255,8 +255,8 @@ class Runner:
     async def _catch_up(self) -> None:
         """Others have changed something, and it was not heard what: any step may have work, and anything that runs may
         have been ended."""
-        if not self._behind:
-            return
+        if not self._behind or not self._eager.withdraw():
+            return  # the answer of an offer wakes us
         self._behind = False
         try:
             over = await self._writer(not_held, attempts(self.running()))

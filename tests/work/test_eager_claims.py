@@ -8,13 +8,19 @@ from typing import Any
 
 import pytest
 
-from app.queue.changes import Change, ItemsStopped, WorkStopped
+from app.queue.actor import Actor, Place
+from app.queue.changes import Change, ItemsStopped, WorkAdded, WorkStopped
 from app.queue.database import Database
+from app.queue.limits import limits_by_type
+from app.queue.pauses import Scope
 from app.queue.run_plan import RunPlan
 from app.queue.snapshot import JobFilter, Snapshot
 from app.queue.status import Status
+from app.queue.store.claim import claim
 from app.queue.store.eager import ClaimedEagerly
+from app.queue.store.finish import Ending, finish
 from app.queue.store.owners import NewOwner, open_owner, take_over
+from app.queue.store.pause import pause_as, resume_as
 from app.queue.store.plan import NewItem, claim_plans, plan
 from app.queue.store.retry import Again, retry
 from app.queue.store.start import start
@@ -120,6 +126,15 @@ class Claiming:
         (claimed,) = await self.writer(claim_plans, 1)
         return claimed.step.step_id, claimed.attempt
 
+    async def planned(self, priority: int, *items: str) -> int:
+        """The id of the step of a run of that priority, which is being planned and has these work items so far."""
+        steps = (step("on_loop"),)
+        await self.writer(start, RunPlan(f"trial {priority}", "Trial", steps, priority=priority))
+        (claimed,) = await self.writer(claim_plans, 1)
+        if items:
+            await self.writer(plan, claimed.step.step_id, claimed.attempt, list(map(NewItem, items)))
+        return claimed.step.step_id
+
     def _begin(self, claimed: ClaimedEagerly) -> None:
         self.claimed.append(claimed)
         self.said.append(f"begin {len(claimed.items)}")
@@ -139,10 +154,11 @@ async def test_what_others_stop_before_it_is_answered_is_stopped_when_it_is(data
         Commit(-1, [ItemsStopped(step_id, frozenset([1]))], OTHER),
         Commit(1, [WorkStopped(step_id, frozenset([1]))], OTHER),
         Commit(2, [ItemsStopped(step_id, frozenset([1]))]),  # our own, of which we hear in their order
+        Commit(3, [WorkAdded(step_id, 0.0, 1)], OTHER),
     ]
     claiming.eager.offer(Room(8, 2))
     await claiming.writer(plan, step_id, attempt, [NewItem("a"), NewItem("b")])
-    assert claiming.said == ["begin 2", "hear WorkStopped"]
+    assert claiming.said == ["begin 2", "hear WorkStopped", "hear WorkAdded"]
     await claiming.writer.close()
 
 
@@ -199,3 +215,62 @@ async def test_a_claim_that_fails_fails_nothing_else_and_lets_the_offer_be_made_
         counts = snapshot.jobs(JobFilter(kind="worker"), 10)
     assert sorted(job.status for job in counts.jobs) == ["pending", "running", "running"]
     await claiming.writer.close()
+
+
+async def test_who_waits_for_a_limit_goes_before_what_is_handed_in_as_it_is_freed(database: Database) -> None:
+    claiming = Claiming(database)
+    limits = limits_by_type([("on_loop", "1")])
+    await claiming.writer(open_owner, NewOwner(OWNER, 20.0, 8, "1", offers=list(TYPES), limits=limits), False)
+    high = await claiming.planned(5, "x1", "x2")
+    (first,) = (await claiming.writer(claim, {high: 2}, OWNER)).items
+    low = await claiming.planned(0)
+    claiming.eager.offer(Room(7, 2))
+    await claiming.writer(plan, low, 1, [NewItem("y1")])
+    claiming.eager.withdraw()
+    claiming.eager.offer(Room(7, 2))
+    ending = claiming.writer(finish, high, [Ending(first.id, first.attempt)])
+    await asyncio.gather(ending, claiming.writer(plan, low, 1, [NewItem("y2")]))
+    assert claiming.said == ["begin 0"]
+    await claiming.writer.close()
+
+
+async def test_who_waits_for_a_pause_to_end_goes_before_what_is_handed_in_then(database: Database) -> None:
+    claiming = Claiming(database)
+    await claiming.writer(open_owner, NewOwner(OWNER, 20.0, 8, "1", offers=list(TYPES)), False)
+    await claiming.planned(5, "x1")
+    await claiming.writer(pause_as, Scope("trial 5"), Actor(Place.API))
+    low = await claiming.planned(0)
+    claiming.eager.offer(Room(1, 1))
+    resumed = claiming.writer(resume_as, Scope("trial 5"), Actor(Place.API))
+    await asyncio.gather(resumed, claiming.writer(plan, low, 1, [NewItem("y1")]))
+    assert claiming.said == []
+    assert claiming.eager.withdraw(), "the runner looks at all that waits"
+    await claiming.writer.close()
+
+
+async def test_what_others_ended_is_not_looked_for_before_the_answer_is_there(works: Works) -> None:
+    async with works.running() as runner:
+        await idle(runner)
+        (offer,) = runner._eager._offers
+        runner._eager._offers.clear()  # as if a transaction had taken it
+        runner._behind = True
+        await runner._catch_up()
+        assert runner._behind
+        runner._eager._answer(offer.owner, None, None)
+        await idle(runner)
+        assert not runner._behind
+
+
+async def test_a_step_type_that_cannot_say_its_variant_fails_its_work_items_alone(works: Works) -> None:
+    class Odd(trial_steps.OnLoop):
+        name = "odd"
+
+        @classmethod
+        def variant(cls, settings: Any) -> Any:
+            raise KeyError("no such model")
+
+    async with works.running(also=[Odd]) as runner:
+        await idle(runner)
+        await works.ended(await works.start(step("odd", "log a")))
+        after = await works.ended(await works.start(step("on_loop", "log b"), definition="next"))
+    assert after.counts.completed == 1

@@ -49,21 +49,30 @@ def _claim(
     transaction: Transaction, by: str, offered: Collection[str], most_plans: int, shares: Shares
 ) -> ClaimedEagerly:
     changes = distinct(transaction.changes)
-    released = {change.step_id: change for change in changes if isinstance(change, StepReleased)}
-    added = {change.step_id: change for change in changes if _adds_work(change)}
-    transaction.changes[:] = [each for each in changes if not isinstance(each, StepReleased) and not _adds_work(each)]
+    released = {change.step_id for change in changes if isinstance(change, StepReleased)}
+    added = {change.step_id: change.items for change in changes if _adds_work(change)}
+    transaction.changes.clear()
 
     plans = claim_plans(transaction, most_plans, by, offered, only=released) if released else []
-    planned = {plan.step.step_id for plan in plans}
-    transaction.changes += [change for step_id, change in released.items() if step_id not in planned]
-
-    steps = [step for step in steps_of(transaction, list(added)) if step.type in offered]
-    wanted = shares(steps, {step.step_id: added[step.step_id].items for step in steps})
+    # Of what is limited others may have waited for longer: whoever claims as ever sees them all.
+    steps = [step for step in steps_of(transaction, list(added)) if step.type in offered and not step.limits]
+    wanted = shares(steps, added)
     items = claim_of(transaction, [step for step in steps if step.step_id in wanted], wanted, by).items
-    taken = Counter(item.step_id for item in items)
-    left = (replace(change, items=change.items - taken[step_id]) for step_id, change in added.items())
-    transaction.changes += [change for change in left if change.items]
+
+    planned, taken = {plan.step.step_id for plan in plans}, Counter(item.step_id for item in items)
+    left = [left for change in changes if (left := _left(change, planned, taken))]
+    transaction.changes[:] = left + transaction.changes
     return ClaimedEagerly(plans, items, [step for step in steps if taken[step.step_id]])
+
+
+def _left(change: Change, planned: Collection[int], taken: Mapping[int, int]) -> Change | None:
+    """What there is to tell of a change, when some of what it made claimable is claimed."""
+    if isinstance(change, StepReleased):
+        return None if change.step_id in planned else change
+    if _adds_work(change):
+        number = change.items - taken.get(change.step_id, 0)
+        return replace(change, items=number) if number else None
+    return change
 
 
 def _adds_work(change: Change) -> TypeGuard[WorkAdded]:
