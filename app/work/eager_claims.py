@@ -54,12 +54,13 @@ class EagerClaims:
         """The one that stands: whichever thread takes it out has it."""
         self._settled = asyncio.Event()
         self._settled.set()
-        self._stops: list[Commit] = []
+        self._meanwhile: list[Commit] = []
+        """Commits of others, from the first that stops something on, since the offer was made."""
         writer.follow_up = self._follow_up
 
     def offer(self, room: Room) -> None:
         """Nothing is known that could be claimed, and there is room for so much. Only after `withdraw`."""
-        self._stops.clear()
+        self._meanwhile.clear()
         self._settled.clear()
         self._offers.append(_Offer(self._lease.name, room))
 
@@ -78,8 +79,8 @@ class EagerClaims:
         """Others are heard of as soon as they have committed, and that may be before our own commit is. What follows a
         stop, such as a retry, is to be heard after it again."""
         stops = (isinstance(change, WorkStopped | ItemsStopped) for change in commit.changes)
-        if commit.by and not self._settled.is_set() and (self._stops or any(stops)):
-            self._stops.append(commit)
+        if commit.by and not self._settled.is_set() and (self._meanwhile or any(stops)):
+            self._meanwhile.append(commit)
 
     def _take(self) -> _Offer | None:
         try:
@@ -107,7 +108,7 @@ class EagerClaims:
         try:
             if claimed and commit and owner == self._lease.name:
                 self._begin(claimed)
-                for heard in self._stops:
+                for heard in self._meanwhile:
                     if heard.revision > commit.revision:
                         self._hear(heard)
         finally:

@@ -338,9 +338,9 @@ class Runner:
             self._lanes.answered(step_id, step_id in gotten, step_id in claimed.limited)
         for step_id, due_at in claimed.due_at.items():
             self._lanes.drained(step_id, due_at, marks.get(step_id, 0))
-        lost = [each for each in claimed.items if self._was_stopped_meanwhile(each)]
+        stopped = [each for each in claimed.items if self._was_stopped_meanwhile(each)]
         self._run([each for each in claimed.items if not self._was_stopped_meanwhile(each)])
-        for step_id, items in by_step(lost):
+        for step_id, items in by_step(stopped):
             # They, or their step, were stopped while the claim was on its way: whichever are still ours go back.
             fences = [(item.id, item.attempt) for item in items]
             self._spawn(until_stored(self._writer, release, step_id, fences))

@@ -58,9 +58,10 @@ async def test_a_step_without_items_has_nothing_to_do(works: Works, where: str) 
 @BOTH
 async def test_what_an_item_logs_is_its_own_and_in_order(works: Works, where: str) -> None:
     run = await works.run_to_end(step(where, "log a"))
-    said = [(line.level, line.message) for line in works.log(run) if line.worker_name == "log a"]
+    lines = [line for line in works.log(run) if line.worker_name == "log a"]
+    said = [(line.level, line.message) for line in lines]
     assert said == [("info", "line 0 of log a"), ("warn", "line 1 of log a"), ("info", "line 2 of log a")]
-    page = works.read(lambda snapshot: snapshot.log(LogFilter(worker_id=works.log(run)[-2].worker_id), 10))
+    page = works.read(lambda snapshot: snapshot.log(LogFilter(worker_id=lines[0].worker_id), 10))
     assert page.total == 3
 
 
